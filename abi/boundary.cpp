@@ -1,0 +1,99 @@
+#include "boundary.hpp"
+
+#include <cstdio>
+
+#include "core/text.hpp"
+
+namespace satchel::abi {
+
+using core::Error;
+using core::Ok;
+using core::Result;
+using core::Status;
+
+void report(satchel_error* error, const Error& what) noexcept {
+  if (error == nullptr || error->struct_size < sizeof(satchel_error)) return;
+  error->status = static_cast<satchel_status>(what.status);
+  error->os_errno = what.os_errno;
+  error->reason = what.reason;
+  error->reserved = 0;
+  std::string_view message = what.message;
+  if (message.empty()) message = satchel_status_name(error->status);
+  message = core::cut_at_character(message, sizeof(error->message) - 1);
+  std::memcpy(error->message, message.data(), message.size());
+  error->message[message.size()] = '\0';
+}
+
+Error argument_error(const char* what, const char* why) {
+  return {Status::kArgument, std::string(what) + ": " + why, 0, 0};
+}
+
+Error handle_error(Status status, const void* handle, HandleType type) {
+  const std::string name = handle_type_name(type);
+  if (status == Status::kForked) {
+    return {status, "this " + name + " was opened by the parent process; open one after fork", 0,
+            0};
+  }
+  if (handle == nullptr) return {status, name + " is NULL", 0, 0};
+  return {status, "not an open " + name + ": closed before, or of another type", 0, 0};
+}
+
+Error busy_error(HandleType type) {
+  return {Status::kBusy,
+          std::string("this ") + handle_type_name(type) +
+              " is in use: one thread at a time, and not from its own callbacks",
+          0, 0};
+}
+
+Result<void> check_output_struct(const void* data, std::size_t known, const char* name) {
+  if (data == nullptr) return argument_error(name, "is NULL");
+  std::size_t size = 0;
+  std::memcpy(&size, data, sizeof size);
+  if (size < known) {
+    return Error{Status::kArgument,
+                 std::string(name) + ".struct_size is " + std::to_string(size) +
+                     ", expected at least " + std::to_string(known),
+                 0, 0};
+  }
+  return Ok{};
+}
+
+Result<void> check_input_struct(const void* data, std::size_t known, const char* name) {
+  if (Result<void> checked = check_output_struct(data, known, name); !checked) return checked;
+  std::size_t size = 0;
+  std::memcpy(&size, data, sizeof size);
+  // A struct_size that was never set is garbage more often than a newer header.
+  constexpr std::size_t kMost = 4096;
+  if (size > kMost) {
+    return Error{Status::kArgument,
+                 std::string(name) + ".struct_size is " + std::to_string(size) +
+                     ", expected at most " + std::to_string(kMost),
+                 0, 0};
+  }
+  const auto* bytes = static_cast<const unsigned char*>(data);
+  const bool zero =
+      std::all_of(bytes + known, bytes + size, [](unsigned char b) { return b == 0; });
+  if (!zero) {
+    return Error{Status::kArgument,
+                 std::string(name) + " has fields that this library (ABI " +
+                     std::to_string(SATCHEL_ABI_VERSION) + ") does not know",
+                 0, 0};
+  }
+  return Ok{};
+}
+
+Result<std::string_view> bytes_of(const char* data, std::size_t len, const char* name) {
+  if (data == nullptr && len != 0) return argument_error(name, "is NULL with a length");
+  if (len > static_cast<std::size_t>(PTRDIFF_MAX)) return argument_error(name, "is too long");
+  return data == nullptr ? std::string_view{} : std::string_view(data, len);
+}
+
+void fill_buffer(satchel_buffer* buffer, std::string&& bytes) {
+  auto owned = std::make_unique<std::string>(std::move(bytes));
+  satchel_buffer_free(buffer);
+  buffer->data = owned->data();
+  buffer->len = owned->size();
+  buffer->owner = owned.release();
+}
+
+}  // namespace satchel::abi

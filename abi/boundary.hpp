@@ -1,0 +1,99 @@
+// The boundary: exceptions become statuses, errors are copied to the caller, structs and pointers
+// of the caller are checked. In one place, so that every function of the ABI behaves alike.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/result.hpp"
+#include "handles.hpp"
+#include "satchel/satchel.h"
+
+namespace satchel::abi {
+
+void report(satchel_error* error, const core::Error& what) noexcept;
+
+// Runs `body`, which returns Result<Status>; nothing escapes.
+template <class Body>
+satchel_status guarded(satchel_error* error, Body&& body) noexcept {
+  try {
+    core::Result<core::Status> result = std::forward<Body>(body)();
+    if (result.ok()) return static_cast<satchel_status>(*result);
+    report(error, result.error());
+    return static_cast<satchel_status>(result.error().status);
+  } catch (const std::bad_alloc&) {
+    report(error, {core::Status::kMemory, {}, 0, 0});
+    return SATCHEL_ERR_MEMORY;
+  } catch (const std::exception& defect) {
+    report(error, {core::Status::kInternal, defect.what(), 0, 0});
+    return SATCHEL_ERR_INTERNAL;
+  } catch (...) {
+    report(error, {core::Status::kInternal, {}, 0, 0});
+    return SATCHEL_ERR_INTERNAL;
+  }
+}
+
+core::Error argument_error(const char* what, const char* why);
+core::Error handle_error(core::Status status, const void* handle, HandleType type);
+
+// A struct that the caller passes for reading: big enough for the first ABI, and zero beyond what
+// this library knows, since it could not honour it.
+core::Result<void> check_input_struct(const void* data, std::size_t known, const char* name);
+// A struct that the caller passes for filling: big enough for the first ABI.
+core::Result<void> check_output_struct(const void* data, std::size_t known, const char* name);
+
+// Bytes of the caller: NULL only with length 0.
+core::Result<std::string_view> bytes_of(const char* data, std::size_t len, const char* name);
+
+inline satchel_view view_of(std::string_view text) { return {text.data(), text.size()}; }
+
+// Gives the bytes to the caller; what the buffer held before is freed.
+void fill_buffer(satchel_buffer* buffer, std::string&& bytes);
+
+// An object that one thread at a time may use.
+template <class T>
+struct Exclusive {
+  template <class... Args>
+  explicit Exclusive(Args&&... args) : value(std::forward<Args>(args)...) {}
+  T value;
+  std::atomic<bool> busy{false};
+};
+
+// Holds an Exclusive object for the time of a call.
+class Turn {
+ public:
+  explicit Turn(std::atomic<bool>& busy) : busy_(busy), mine_(!busy.exchange(true)) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    if (mine_) busy_.store(false);
+  }
+  [[nodiscard]] bool mine() const { return mine_; }
+
+ private:
+  std::atomic<bool>& busy_;
+  const bool mine_;
+};
+
+core::Error busy_error(HandleType type);
+
+template <class Handle>
+satchel_status close_and_forget(Handle** handle, HandleType type) noexcept {
+  if (handle == nullptr || *handle == nullptr) return SATCHEL_OK;
+  return guarded(nullptr, [&]() -> core::Result<core::Status> {
+    const core::Status status = close_handle(*handle, type);
+    if (status != core::Status::kOk) return core::Error{status, {}, 0, 0};
+    *handle = nullptr;
+    return status;
+  });
+}
+
+}  // namespace satchel::abi

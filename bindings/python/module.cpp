@@ -1,0 +1,41 @@
+// satchel._core: the C ABI for Python. The package around it gives it its shape; see
+// python/satchel/_core.pyi for what each function takes and gives.
+#include <pybind11/pybind11.h>
+#include <satchel/satchel.h>
+
+#include "interpreter.hpp"
+#include "prompt_cache.hpp"
+
+namespace satchel_python {
+namespace {
+
+PyObject* abi_version(PyObject* /*module*/, PyObject* /*none*/) {
+  return PyLong_FromUnsignedLong(satchel_abi_version());
+}
+
+PyMethodDef plain_functions[] = {
+    {"abi_version", abi_version, METH_NOARGS,
+     "abi_version() -> int\n--\n\nThe ABI of the libsatchel.so that was loaded."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+}  // namespace satchel_python
+
+PYBIND11_MODULE(_core, module) {
+  using namespace satchel_python;
+  if (satchel_abi_version() < SATCHEL_ABI_VERSION) {
+    throw py::import_error(std::string("satchel needs a libsatchel.so with ABI ") +
+                           std::to_string(SATCHEL_ABI_VERSION) + " or later; this is version " +
+                           satchel_version() + " with ABI " +
+                           std::to_string(satchel_abi_version()));
+  }
+  if (PyModule_AddFunctions(module.ptr(), plain_functions) != 0) throw py::error_already_set();
+  module.attr("version") = satchel_version();
+  module.def("after_fork_in_child", &after_fork_in_child);
+  define_prompt_cache(module);
+  define_request(module);
+  define_prompt_parts(module);
+  define_outcome(module);
+  define_usage_filter(module);
+}

@@ -1,0 +1,29 @@
+#include "core/clock.hpp"
+
+#include <chrono>
+
+namespace satchel::core {
+namespace {
+
+class SystemClock final : public Clock {
+ public:
+  std::int64_t unix_ns() override {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  }
+  std::int64_t monotonic_ns() override {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
+};
+
+}  // namespace
+
+Clock& system_clock() {
+  static SystemClock clock;
+  return clock;
+}
+
+}  // namespace satchel::core

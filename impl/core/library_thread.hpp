@@ -1,0 +1,24 @@
+// Marks the threads that the library runs itself. A host that closes a handle from a callback on
+// such a thread would make the thread wait for its own end; the ABI refuses that.
+#pragma once
+
+namespace satchel::core {
+
+// Put one on the stack of the thread's function.
+class LibraryThread {
+ public:
+  LibraryThread() { flag() = true; }
+  LibraryThread(const LibraryThread&) = delete;
+  LibraryThread& operator=(const LibraryThread&) = delete;
+  ~LibraryThread() { flag() = false; }
+
+  static bool here() { return flag(); }
+
+ private:
+  static bool& flag() {
+    static thread_local bool library_thread = false;
+    return library_thread;
+  }
+};
+
+}  // namespace satchel::core

@@ -1,0 +1,74 @@
+// One prompt cache: its configuration, its index, its classifier, and the memory that requests
+// borrow while they are parsed.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/json_canonical.hpp"
+#include "core/json_edit.hpp"
+#include "core/json_tape.hpp"
+#include "core/log.hpp"
+#include "core/sha256.hpp"
+#include "prompt_cache/classifier.hpp"
+#include "prompt_cache/config.hpp"
+#include "prompt_cache/index.hpp"
+#include "prompt_cache/prompt.hpp"
+
+namespace satchel::prompt_cache {
+
+// What parsing a body needs. Reused, so that a request allocates little.
+struct Workspace {
+  core::JsonTape tape;
+  core::JsonCanonical canonical;
+  core::Sha256 hash;
+  core::JsonEdits edits;
+  Prompt prompt;
+};
+
+class PromptCache {
+ public:
+  // Parts that are null get their built-in. `clock` and `log` must outlive it.
+  PromptCache(Config config, ClassifierParts parts, core::Clock& clock, core::Log& log);
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] Index& index() { return *index_; }
+  [[nodiscard]] Classifier& classifier() { return *classifier_; }
+
+  // Writes what was committed and lets go of the index and of the parts, while requests may still
+  // hold this object: from then on they may only be freed.
+  void shut_down();
+
+  // A workspace to use until it goes out of scope; then it is kept for the next.
+  class Borrowed {
+   public:
+    explicit Borrowed(PromptCache& cache) : cache_(cache), workspace_(cache.take()) {}
+    Borrowed(const Borrowed&) = delete;
+    Borrowed& operator=(const Borrowed&) = delete;
+    ~Borrowed() { cache_.give_back(std::move(workspace_)); }
+    Workspace* operator->() { return workspace_.get(); }
+    Workspace& operator*() { return *workspace_; }
+
+   private:
+    PromptCache& cache_;
+    std::unique_ptr<Workspace> workspace_;
+  };
+
+ private:
+  std::unique_ptr<Workspace> take();
+  void give_back(std::unique_ptr<Workspace> workspace);
+
+  const Config config_;
+  std::shared_ptr<Index> index_;
+  std::unique_ptr<Classifier> classifier_;
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> workspaces_;
+};
+
+}  // namespace satchel::prompt_cache

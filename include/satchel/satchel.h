@@ -1,0 +1,754 @@
+/*
+ * satchel.h - the whole contract of libsatchel.so, in C.
+ *
+ * WHAT IT IS FOR
+ * A proxy for language models, written in any language, loads this library into
+ * its own process and hands it the bytes it has anyway. The library opens no
+ * socket, starts no event loop and installs no signal handler.
+ *
+ * HOW TO READ IT
+ * Every call that can fail returns a satchel_status: 0 is success, a positive
+ * value is an answer that is no error, a negative one is an error. Details go
+ * into an optional satchel_error that the caller owns; NULL is allowed.
+ *
+ * MEMORY
+ * Inputs are borrowed for the duration of the call. Outputs are either views,
+ * valid until the event their comment names, or a satchel_buffer that the caller
+ * gives back with satchel_buffer_free. Handles are released with the function
+ * named beside them, which sets the caller's variable to NULL and accepts NULL.
+ *
+ * THREADS
+ * Any thread may use any handle at any time, with one exception: a
+ * satchel_request and a satchel_usage_filter are used by one thread at a time
+ * (different threads may take turns). A second thread that comes in meanwhile
+ * gets SATCHEL_ERR_BUSY; nothing breaks. Closing a handle waits for the calls
+ * that are inside it; calls that come later get SATCHEL_ERR_HANDLE.
+ *
+ * FORK
+ * A child process does not inherit open handles: calls on them return
+ * SATCHEL_ERR_FORKED, releasing them is a no-op. The child opens its own.
+ *
+ * EVOLUTION
+ * A struct that a caller fills or receives starts with struct_size; set it to
+ * sizeof the struct (the *_INIT macros do). Fields are added only at the end,
+ * functions only added, numbers never reused. Symbols are versioned.
+ *
+ * All texts are UTF-8 with a length, not NUL-terminated, unless said otherwise.
+ * All lengths are bytes. All times are nanoseconds.
+ */
+#ifndef SATCHEL_SATCHEL_H
+#define SATCHEL_SATCHEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define SATCHEL_API
+#else
+#define SATCHEL_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------ version */
+
+#define SATCHEL_VERSION_MAJOR 0
+#define SATCHEL_VERSION_MINOR 1
+#define SATCHEL_VERSION_PATCH 0
+#define SATCHEL_VERSION_STRING "0.1.0"
+
+/* Grows by one whenever a function or a field is added. A program built against
+ * ABI n runs with every library whose satchel_abi_version() is n or more. */
+#define SATCHEL_ABI_VERSION 1
+
+/* The library's version, NUL-terminated, static. Any thread, never fails. */
+SATCHEL_API const char* satchel_version(void);
+
+/* The ABI the library was built with; compare with SATCHEL_ABI_VERSION. */
+SATCHEL_API uint32_t satchel_abi_version(void);
+
+/* ------------------------------------------------------------------- status */
+
+typedef int32_t satchel_status;
+
+enum {
+  SATCHEL_OK = 0,
+
+  /* answers that are no errors */
+  SATCHEL_PASS_THROUGH = 1, /* not the library's business: send it as it is */
+  SATCHEL_REJECTED = 2,     /* the client's mistake: answer with the body given */
+  SATCHEL_UNCHANGED = 3,    /* nothing to edit: use what you passed in */
+  SATCHEL_NOT_HANDLED = 4,  /* from a callback: use the built-in instead */
+
+  /* errors */
+  SATCHEL_ERR_ARGUMENT = -1, /* a NULL, a wrong struct_size, a value out of range */
+  SATCHEL_ERR_HANDLE = -2,   /* the handle is NULL, closed, or none of ours */
+  SATCHEL_ERR_STATE = -3,    /* right call, wrong moment */
+  SATCHEL_ERR_CONFIG = -4,   /* the configuration: the message names the key */
+  SATCHEL_ERR_MEMORY = -5,   /* an allocation failed */
+  SATCHEL_ERR_IO = -6,       /* the operating system said no: see os_errno */
+  SATCHEL_ERR_BUSY = -7,     /* another thread is inside, or a callback of it is */
+  SATCHEL_ERR_CALLBACK = -8, /* a callback of the host failed */
+  SATCHEL_ERR_FORKED = -9,   /* the handle belongs to the parent process */
+  SATCHEL_ERR_STREAM = -10,  /* the response cannot go on: break the connection */
+  SATCHEL_ERR_JSON = -11,    /* the text is not JSON */
+  SATCHEL_ERR_TIMEOUT = -12, /* not done within the time given */
+  SATCHEL_ERR_LIMIT = -13,   /* larger than a configured bound */
+  SATCHEL_ERR_INTERNAL = -14 /* a defect of the library: please report it */
+};
+
+/* The constant's name without the prefix ("ERR_CONFIG"), NUL-terminated, static;
+ * "UNKNOWN" for a number this library does not have. Any thread. */
+SATCHEL_API const char* satchel_status_name(satchel_status status);
+
+/* -------------------------------------------------------------------- error */
+
+/* What satchel_error.reason says when a cache_control marker is at fault.
+ * Names and messages agree with the reference (dwctl, prompt_cache/parse.rs). */
+enum {
+  SATCHEL_MARKER_NONE = 0,
+  SATCHEL_MARKER_JSON = 1,
+  SATCHEL_MARKER_TOO_MANY_BREAKPOINTS = 2,
+  SATCHEL_MARKER_INVALID_TTL = 3,
+  SATCHEL_MARKER_UNSUPPORTED_TYPE = 4,
+  SATCHEL_MARKER_DISABLED_TIER = 5,
+  SATCHEL_MARKER_MALFORMED = 6,
+  SATCHEL_MARKER_AUTOMATIC_TTL_CONFLICT = 7,
+  SATCHEL_MARKER_NO_AUTOMATIC_SLOT = 8
+};
+
+/* Filled by a call that did not return SATCHEL_OK; left alone otherwise. The
+ * caller owns it, so that threads, fibres and goroutines may move freely. */
+typedef struct satchel_error {
+  size_t struct_size;
+  satchel_status status;
+  int32_t os_errno; /* 0, or errno of the failed system call */
+  int32_t reason;   /* SATCHEL_MARKER_*, or 0 */
+  int32_t reserved;
+  char message[488]; /* NUL-terminated; cut at a character when longer */
+} satchel_error;
+
+#define SATCHEL_ERROR_INIT                   \
+  {                                          \
+    sizeof(satchel_error), 0, 0, 0, 0, { 0 } \
+  }
+
+/* Writes the bytes of SATCHEL_ERROR_INIT; for languages without macros. */
+SATCHEL_API void satchel_error_init(satchel_error* error);
+
+/* ---------------------------------------------------------- views, buffers */
+
+/* Bytes that somebody else owns. */
+typedef struct satchel_view {
+  const char* data;
+  size_t len;
+} satchel_view;
+
+/* Bytes the library made for the caller. Start with SATCHEL_BUFFER_INIT. A call
+ * that fills a buffer which still holds bytes frees those first. */
+typedef struct satchel_buffer {
+  char* data;
+  size_t len;
+  void* owner; /* the library's; do not touch */
+} satchel_buffer;
+
+#define SATCHEL_BUFFER_INIT \
+  { NULL, 0, NULL }
+
+/* Frees the bytes and empties the buffer. NULL and empty buffers are fine. */
+SATCHEL_API void satchel_buffer_free(satchel_buffer* buffer);
+
+/* --------------------------------------------------------- the host's parts */
+
+enum { SATCHEL_LOG_DEBUG = 0, SATCHEL_LOG_INFO = 1, SATCHEL_LOG_WARN = 2, SATCHEL_LOG_ERROR = 3 };
+
+/*
+ * What the host lends to every engine. Each member may be NULL: the built-in
+ * works alone. Rules for every callback in this header:
+ *  - it may run on several threads at once, also on the library's own;
+ *  - it must return: no longjmp, no exception, no thread exit;
+ *  - it reports failure by a negative status; SATCHEL_NOT_HANDLED asks for the
+ *    built-in;
+ *  - it may use other handles. Closing the handle it was called for gets
+ *    SATCHEL_ERR_BUSY, using the same request gets SATCHEL_ERR_BUSY;
+ *  - texts it is given are valid until it returns.
+ */
+typedef struct satchel_host {
+  size_t struct_size;
+  void* user; /* handed to every callback of this table */
+  /* Called once, when the library will not use the table again: after the last
+   * handle that needs it is closed, or before satchel_open returns an error. */
+  void (*release)(void* user);
+  /* Nanoseconds since 1970-01-01 UTC. Built in: the system clock. A failure is
+   * logged and the built-in used. */
+  satchel_status (*clock)(void* user, int64_t* unix_ns);
+  /* Nanoseconds since any fixed point, never going back. */
+  satchel_status (*monotonic)(void* user, int64_t* ns);
+  /* One line, no newline at its end. Built in: standard error. */
+  void (*log)(void* user, int32_t level, const char* component, size_t component_len,
+              const char* message, size_t message_len);
+} satchel_host;
+
+#define SATCHEL_HOST_INIT \
+  { sizeof(satchel_host), NULL, NULL, NULL, NULL, NULL }
+
+SATCHEL_API void satchel_host_init(satchel_host* host);
+
+/* What engines share: the clock and the log. */
+typedef struct satchel_library satchel_library;
+
+/*
+ * Opens the library for one host.
+ *   host     copied; NULL for the built-ins.
+ *   config   JSON object; NULL or length 0 for the defaults. Keys:
+ *              "log_level": "debug" | "info" | "warn" (default) | "error" | "off"
+ *   out      the handle; satchel_close releases it.
+ * Returns OK, ERR_ARGUMENT, ERR_CONFIG (unknown key, wrong type: named),
+ * ERR_MEMORY. Any thread.
+ */
+SATCHEL_API satchel_status satchel_open(const satchel_host* host, const char* config,
+                                        size_t config_len, satchel_library** out,
+                                        satchel_error* error);
+
+/*
+ * Closes and sets *library to NULL. Engines opened from it stay usable until they
+ * are closed themselves. Returns OK, also for NULL; ERR_BUSY inside one of its
+ * own callbacks (the handle stays open); ERR_HANDLE for what is no open handle.
+ */
+SATCHEL_API satchel_status satchel_close(satchel_library** library);
+
+/* ==========================================================================
+ *                              THE PROMPT CACHE
+ *
+ * Which prefix of this prompt was seen before (read), which is new (creation,
+ * by TTL tier), written into the response's usage. A cache, never a ledger:
+ * every failure ends in "no caching, full price".
+ *
+ * A request walks through in the order in which a proxy has the data:
+ *
+ *   satchel_request_new        method, target, who is asking
+ *   satchel_request_body       -> what to send upstream | pass | reject
+ *      ... the upstream is called ...
+ *   satchel_request_classify   optional, beside the upstream call
+ *   satchel_request_response   status and type -> what to do with the length
+ *   satchel_request_write      bytes from upstream -> bytes for the client
+ *   satchel_request_end        or satchel_request_abort
+ *   satchel_request_result     the counts, at any time
+ *   satchel_request_free
+ *
+ * Any call may be the last before satchel_request_free. A request that is freed
+ * without satchel_request_end has been aborted: nothing is committed.
+ * ========================================================================== */
+
+typedef struct satchel_prompt_cache satchel_prompt_cache;
+
+/* Answers that callbacks fill through the functions beside them. An answer is
+ * valid until its callback returns. */
+typedef struct satchel_principal_answer satchel_principal_answer;
+typedef struct satchel_model_answer satchel_model_answer;
+typedef struct satchel_versions_answer satchel_versions_answer;
+typedef struct satchel_counts_answer satchel_counts_answer;
+
+/* Names the principal: the customer whose entries these are. Copied. */
+SATCHEL_API satchel_status satchel_principal_set(satchel_principal_answer* answer, const char* id,
+                                                 size_t id_len);
+
+/* Whether the model takes part, and how many tokens a prefix needs to be cached. */
+SATCHEL_API satchel_status satchel_model_set(satchel_model_answer* answer, int32_t enabled,
+                                             uint32_t min_prefix_tokens);
+
+/* Adds one model the tokenizer knows. template_version may be NULL, 0. Copied. */
+SATCHEL_API satchel_status satchel_versions_add(satchel_versions_answer* answer, const char* model,
+                                                size_t model_len, const char* tokenizer_version,
+                                                size_t tokenizer_version_len,
+                                                const char* template_version,
+                                                size_t template_version_len);
+
+/* Sets the tokens up to and including each segment (cumulative). Copied. */
+SATCHEL_API satchel_status satchel_counts_set(satchel_counts_answer* answer,
+                                              const uint32_t* cumulative, size_t count);
+
+/* Who is asking. Built in: "key-" + the first 32 hex digits of SHA-256 over the
+ * API key. */
+typedef struct satchel_principals {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  /* OK without satchel_principal_set: nobody known, the request stays uncached. */
+  satchel_status (*resolve)(void* user, const char* api_key, size_t api_key_len,
+                            satchel_principal_answer* answer);
+} satchel_principals;
+
+#define SATCHEL_PRINCIPALS_INIT \
+  { sizeof(satchel_principals), NULL, NULL, NULL }
+
+/* What holds for a model. Built in: the table "models" of the configuration. */
+typedef struct satchel_models {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  /* OK without satchel_model_set: the model is not enabled. */
+  satchel_status (*resolve)(void* user, const char* model, size_t model_len,
+                            satchel_model_answer* answer);
+} satchel_models;
+
+#define SATCHEL_MODELS_INIT \
+  { sizeof(satchel_models), NULL, NULL, NULL }
+
+/* Who counts tokens. Built in: an estimate from bytes (four bytes a token,
+ * rounded down), version "estimate-bytes4-1". Both members or neither. */
+typedef struct satchel_tokenizer {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  /* Lists the models it knows, at least the one asked for; remembered for 300 s.
+   * OK without that one: it is not mapped, the request caches nothing. An error:
+   * out of reach, not remembered. */
+  satchel_status (*versions)(void* user, const char* model, size_t model_len,
+                             satchel_versions_answer* answer);
+  /* Counts the texts, special tokens not added, so that counts add up. */
+  satchel_status (*tokenize)(void* user, const char* model, size_t model_len,
+                             const satchel_view* segments, size_t segment_count,
+                             satchel_counts_answer* answer);
+} satchel_tokenizer;
+
+#define SATCHEL_TOKENIZER_INIT \
+  { sizeof(satchel_tokenizer), NULL, NULL, NULL, NULL }
+
+/* The parts the host replaces; each pointer may be NULL. Tables are copied. */
+typedef struct satchel_prompt_parts {
+  size_t struct_size;
+  const satchel_principals* principals;
+  const satchel_models* models;
+  const satchel_tokenizer* tokenizer;
+} satchel_prompt_parts;
+
+#define SATCHEL_PROMPT_PARTS_INIT \
+  { sizeof(satchel_prompt_parts), NULL, NULL, NULL }
+
+SATCHEL_API void satchel_principals_init(satchel_principals* principals);
+SATCHEL_API void satchel_models_init(satchel_models* models);
+SATCHEL_API void satchel_tokenizer_init(satchel_tokenizer* tokenizer);
+SATCHEL_API void satchel_prompt_parts_init(satchel_prompt_parts* parts);
+
+/*
+ * Opens a prompt cache.
+ *   library  lends its clock and log.
+ *   parts    NULL for the built-ins. Each table's release runs once, also when
+ *            this call fails.
+ *   config   JSON object, all keys optional; docs/configuration.md has them with
+ *            their defaults. The most common:
+ *              "index": {"kind": "memory"}                      (the default)
+ *              "index": {"kind": "sqlite", "path": "/dir"}      shared by processes
+ *              "models": {"*": {"enabled": true, "min_prefix_tokens": 1024}}
+ *   out      satchel_prompt_cache_close releases it.
+ * An index that cannot be opened is no error: it is logged, requests go on
+ * uncached, and it is tried again. Returns OK, ERR_HANDLE, ERR_ARGUMENT,
+ * ERR_CONFIG, ERR_MEMORY. Any thread.
+ */
+SATCHEL_API satchel_status satchel_prompt_cache_open(satchel_library* library,
+                                                     const satchel_prompt_parts* parts,
+                                                     const char* config, size_t config_len,
+                                                     satchel_prompt_cache** out,
+                                                     satchel_error* error);
+
+/*
+ * Closes and sets *cache to NULL. Waits for calls inside, then at most the
+ * configured "commit_deadline_ms" for commits handed over; what is not written by
+ * then is dropped and logged. Requests still open answer SATCHEL_ERR_HANDLE from
+ * then on and are freed as ever. Returns as satchel_close.
+ */
+SATCHEL_API satchel_status satchel_prompt_cache_close(satchel_prompt_cache** cache);
+
+/* Waits until all commits handed over before this call are in the index.
+ * OK, or ERR_TIMEOUT after timeout_ms milliseconds. Any thread. */
+SATCHEL_API satchel_status satchel_prompt_cache_flush(satchel_prompt_cache* cache,
+                                                      uint32_t timeout_ms, satchel_error* error);
+
+/* Drops every entry of the index, for all principals. OK; ERR_IO; ERR_BUSY where
+ * another process kept the index busy for ten seconds. Any thread. */
+SATCHEL_API satchel_status satchel_prompt_cache_forget(satchel_prompt_cache* cache,
+                                                       satchel_error* error);
+
+/* The largest request body it takes, in bytes; a longer one is rejected. A host
+ * that stops reading there passes what it has, one byte more than this. */
+SATCHEL_API satchel_status satchel_prompt_cache_max_body(satchel_prompt_cache* cache,
+                                                         uint64_t* bytes, satchel_error* error);
+
+/* What the index has done since it was opened, by this process. */
+typedef struct satchel_index_counts {
+  size_t struct_size;
+  uint64_t lookups;
+  uint64_t lookup_failures; /* answered as "no caching" */
+  uint64_t hits;
+  uint64_t entries_written;
+  uint64_t entries_refreshed;
+  uint64_t entries_dropped; /* not written: full, damaged, queue full */
+  uint64_t entries_swept;   /* expired, or over the size bound */
+  uint64_t entries_waiting; /* handed over, not yet written */
+} satchel_index_counts;
+
+#define SATCHEL_INDEX_COUNTS_INIT \
+  { sizeof(satchel_index_counts), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+SATCHEL_API satchel_status satchel_prompt_cache_index_counts(satchel_prompt_cache* cache,
+                                                             satchel_index_counts* counts,
+                                                             satchel_error* error);
+
+/* ---------------------------------------------------------------- a request */
+
+typedef struct satchel_request satchel_request;
+
+/* Who asks for what. Empty views are fine. The first of principal, api_key and
+ * authorization that is not empty says who is asking. */
+typedef struct satchel_request_head {
+  size_t struct_size;
+  satchel_view method;        /* "POST" */
+  satchel_view target;        /* "/v1/chat/completions?x=y" */
+  satchel_view authorization; /* the header's value, "Bearer sk-..." */
+  satchel_view api_key;       /* the key alone, where the host has it */
+  satchel_view principal;     /* who it is, where the host knows: no callback */
+} satchel_request_head;
+
+#define SATCHEL_REQUEST_HEAD_INIT                                                         \
+  {                                                                                       \
+    sizeof(satchel_request_head), {NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}, { NULL, 0 } \
+  }
+
+SATCHEL_API void satchel_request_head_init(satchel_request_head* head);
+
+/*
+ * Begins a request. Copies what it keeps of the head; the API key is wiped when
+ * the request is freed.
+ * OK: *out is the request, satchel_request_free releases it. PASS_THROUGH: not a
+ * POST to .../chat/completions; *out is NULL, proxy it yourself. ERR_HANDLE,
+ * ERR_ARGUMENT, ERR_MEMORY.
+ */
+SATCHEL_API satchel_status satchel_request_new(satchel_prompt_cache* cache,
+                                               const satchel_request_head* head,
+                                               satchel_request** out, satchel_error* error);
+
+/* What to do with the request. All views are valid until satchel_request_free;
+ * a body that was not changed is the caller's own pointer. */
+typedef struct satchel_forward {
+  size_t struct_size;
+  satchel_view body;         /* OK: send this. REJECTED: answer this */
+  satchel_view target;       /* to ask for, without our parameter; empty if REJECTED */
+  satchel_view content_type; /* REJECTED: of the answer, NUL-terminated too */
+  int32_t http_status;       /* REJECTED: of the answer */
+  int32_t body_changed;      /* 1: body is not the caller's; its length is body.len */
+  int32_t target_changed;
+  int32_t reserved;
+} satchel_forward;
+
+#define SATCHEL_FORWARD_INIT \
+  { sizeof(satchel_forward), {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0, 0, 0 }
+
+SATCHEL_API void satchel_forward_init(satchel_forward* forward);
+
+/*
+ * Takes the whole body: parses, validates, hashes, and makes the body to forward
+ * (markers removed, include_usage set for streams), all other bytes as they came.
+ * OK: forward says what to send. PASS_THROUGH: not JSON; send the body as it is to
+ * forward.target, no further call is needed. REJECTED: answer the client with forward.http_status
+ * and forward.body; error.reason and error.message say why. ERR_STATE when called
+ * twice. Ask the upstream for an uncompressed answer (drop Accept-Encoding): a
+ * compressed one passes, but its usage cannot be edited and nothing is committed.
+ */
+SATCHEL_API satchel_status satchel_request_body(satchel_request* request, const char* body,
+                                                size_t body_len, satchel_forward* forward,
+                                                satchel_error* error);
+
+/*
+ * Classifies now: principal, model, index, tokenizer. Meant for the time in which
+ * the upstream works; when it was not called, the library does it at the moment
+ * it needs the answer, which is the frame that carries the usage. Calling it again
+ * does nothing. OK also when classification failed: the request is then uncached.
+ * ERR_STATE before satchel_request_body.
+ */
+SATCHEL_API satchel_status satchel_request_classify(satchel_request* request, satchel_error* error);
+
+enum {
+  SATCHEL_RESPONSE_AS_IS = 0,  /* length and body stay as they are */
+  SATCHEL_RESPONSE_STREAM = 1, /* drop Content-Length; bytes come as they come */
+  SATCHEL_RESPONSE_HELD = 2    /* drop Content-Length, or send the head after
+                                  satchel_request_end with the length it gives */
+};
+
+/*
+ * Takes the head of the upstream's response. Empty content_type counts as JSON;
+ * content_encoding is the header's value, empty for none.
+ *   plan     SATCHEL_RESPONSE_*: what to do with the response's length.
+ */
+SATCHEL_API satchel_status satchel_request_response(satchel_request* request, int32_t http_status,
+                                                    const char* content_type,
+                                                    size_t content_type_len,
+                                                    const char* content_encoding,
+                                                    size_t content_encoding_len, int32_t* plan,
+                                                    satchel_error* error);
+
+/*
+ * Takes bytes of the response, cut anywhere, and gives the bytes for the client:
+ * possibly none yet, possibly the caller's own pointer. *out is valid until the
+ * next call on this request. ERR_STREAM: an event longer than "max_event_bytes"
+ * never ended; break the client's connection, never end it cleanly.
+ */
+SATCHEL_API satchel_status satchel_request_write(satchel_request* request, const char* data,
+                                                 size_t len, satchel_view* out,
+                                                 satchel_error* error);
+
+/*
+ * The response ended as it should: gives the last bytes for the client and hands
+ * the entries over for writing, or says in the result why not. *out as above.
+ */
+SATCHEL_API satchel_status satchel_request_end(satchel_request* request, satchel_view* out,
+                                               satchel_error* error);
+
+/* The client left or the upstream broke: nothing is committed, unless the stream's
+ * "[DONE]" went by before, behind which nothing comes: then it ended as it should,
+ * and some clients close right there. OK at any time before satchel_request_end,
+ * and again. */
+SATCHEL_API satchel_status satchel_request_abort(satchel_request* request, satchel_error* error);
+
+enum {
+  SATCHEL_COMMIT_OPEN = 0,        /* not decided yet */
+  SATCHEL_COMMIT_NOTHING = 1,     /* there was nothing to write */
+  SATCHEL_COMMIT_HANDED_OVER = 2, /* entries are on their way to the index */
+  SATCHEL_COMMIT_VETO_NON_2XX = 3,
+  SATCHEL_COMMIT_VETO_NO_USAGE = 4,
+  SATCHEL_COMMIT_VETO_ERROR_FRAME = 5,
+  SATCHEL_COMMIT_VETO_ABORTED = 6,
+  SATCHEL_COMMIT_DROPPED = 7 /* the index took nothing: see the log */
+};
+
+/* What became of a request. Token counts are those written into the usage. */
+typedef struct satchel_request_result {
+  size_t struct_size;
+  int32_t classified;  /* 1 once classification has run */
+  int32_t active;      /* 1: principal known and model enabled */
+  int32_t degraded;    /* 1: zero because something failed, not because of the prompt */
+  int32_t had_markers; /* 1: the client asked for caching */
+  int32_t saw_usage;
+  int32_t saw_error; /* an error frame in the stream */
+  int32_t commit;    /* SATCHEL_COMMIT_* */
+  int32_t reserved;
+  uint64_t read;
+  uint64_t creation_5m;
+  uint64_t creation_1h;
+  uint64_t creation_24h;
+  uint64_t prompt_tokens;          /* the upstream's, 0 while unknown */
+  uint64_t upstream_cached_tokens; /* the upstream's own, before it was rewritten */
+  uint64_t library_ns;             /* time spent in calls on this request */
+} satchel_request_result;
+
+#define SATCHEL_REQUEST_RESULT_INIT \
+  { sizeof(satchel_request_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+SATCHEL_API satchel_status satchel_request_result_get(satchel_request* request,
+                                                      satchel_request_result* result,
+                                                      satchel_error* error);
+
+/* Frees and sets *request to NULL; aborts it if it had not ended. Returns OK,
+ * also for NULL; ERR_BUSY from inside a callback of it; ERR_HANDLE. */
+SATCHEL_API satchel_status satchel_request_free(satchel_request** request);
+
+/* ==========================================================================
+ *                    THE PARTS OF IT, FOR HOSTS THAT OWN THE REST
+ *
+ * The same code that a request runs, one step at a time: for gateways that keep
+ * their own flow, for replays of recorded traffic, and for tests.
+ * ========================================================================== */
+
+/* A prompt as the cache sees it: blocks in canonical order, hashes, breakpoints. */
+typedef struct satchel_prompt satchel_prompt;
+
+typedef struct satchel_block {
+  size_t struct_size;
+  satchel_view role;     /* "tool_definition", "tool_call", or the message's role */
+  satchel_view text;     /* what is counted */
+  int64_t message_index; /* as forwarded; -1 for a tool definition */
+  uint8_t hash[32];      /* SHA-256 over all blocks up to this one */
+} satchel_block;
+
+#define SATCHEL_BLOCK_INIT                                \
+  {                                                       \
+    sizeof(satchel_block), {NULL, 0}, {NULL, 0}, 0, { 0 } \
+  }
+
+enum { SATCHEL_TIER_5M = 0, SATCHEL_TIER_1H = 1, SATCHEL_TIER_24H = 2 };
+
+/* A breakpoint and its prefix in wire form; -1 for ordinals that are absent.
+ * {tools:n}: tools = n. {message:i[,block:j|,tool_call:j]}: message = i, ... */
+typedef struct satchel_breakpoint {
+  size_t struct_size;
+  uint64_t block;           /* index of the marked block: the prefix ends with it */
+  uint64_t candidate_count; /* how many hashes are looked up for a read */
+  int64_t tools;
+  int64_t message;
+  int64_t message_block;
+  int64_t tool_call;
+  int32_t tier; /* SATCHEL_TIER_* */
+  int32_t reserved;
+} satchel_breakpoint;
+
+#define SATCHEL_BREAKPOINT_INIT \
+  { sizeof(satchel_breakpoint), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/*
+ * Parses a body. OK: *out, released by satchel_prompt_free. REJECTED: a marker is
+ * at fault; ERR_JSON: not JSON; error.reason says which. Any thread.
+ */
+SATCHEL_API satchel_status satchel_prompt_parse(satchel_prompt_cache* cache, const char* body,
+                                                size_t body_len, satchel_prompt** out,
+                                                satchel_error* error);
+SATCHEL_API satchel_status satchel_prompt_free(satchel_prompt** prompt);
+SATCHEL_API satchel_status satchel_prompt_block_count(satchel_prompt* prompt, size_t* count,
+                                                      satchel_error* error);
+/* Views in *block are valid until satchel_prompt_free. */
+SATCHEL_API satchel_status satchel_prompt_block(satchel_prompt* prompt, size_t index,
+                                                satchel_block* block, satchel_error* error);
+SATCHEL_API satchel_status satchel_prompt_breakpoint_count(satchel_prompt* prompt, size_t* count,
+                                                           satchel_error* error);
+SATCHEL_API satchel_status satchel_prompt_breakpoint(satchel_prompt* prompt, size_t index,
+                                                     satchel_breakpoint* breakpoint,
+                                                     satchel_error* error);
+
+/* Checks the markers as a request does before it is forwarded (it stops at the
+ * fifth). OK, REJECTED with error.reason, ERR_JSON. */
+SATCHEL_API satchel_status satchel_prompt_validate(satchel_prompt_cache* cache, const char* body,
+                                                   size_t body_len, satchel_error* error);
+
+/* Makes the body to forward. OK: in *out. UNCHANGED: forward the original.
+ * *had_markers: 1 if a marker that is not null was removed. */
+SATCHEL_API satchel_status satchel_prompt_forward(satchel_prompt_cache* cache, const char* body,
+                                                  size_t body_len, satchel_buffer* out,
+                                                  int32_t* had_markers, satchel_error* error);
+
+/*
+ * Reads ?cacheBreakpoint=... of a target ("/path?query"). OK: asks for a marker on
+ * the last block. UNCHANGED: the parameter is absent. REJECTED: its value is not
+ * supported; *value views it inside target. *out, if not NULL, gets the target to
+ * forward in every case.
+ */
+SATCHEL_API satchel_status satchel_query_breakpoint(const char* target, size_t target_len,
+                                                    satchel_view* value, satchel_buffer* out,
+                                                    satchel_error* error);
+
+/* Puts the marker that the query asked for into a body. OK: in *out. UNCHANGED:
+ * the body has its own, or is no object. ERR_JSON. */
+SATCHEL_API satchel_status satchel_query_mark(const char* body, size_t body_len,
+                                              satchel_buffer* out, satchel_error* error);
+
+/* Tokens by what the cache made of them. */
+typedef struct satchel_cache_usage {
+  size_t struct_size;
+  uint64_t read;
+  uint64_t creation_5m;
+  uint64_t creation_1h;
+  uint64_t creation_24h;
+} satchel_cache_usage;
+
+#define SATCHEL_CACHE_USAGE_INIT \
+  { sizeof(satchel_cache_usage), 0, 0, 0, 0 }
+
+/* A response on its way to the client, with its usage edited. */
+typedef struct satchel_usage_filter satchel_usage_filter;
+
+enum { SATCHEL_BODY_JSON = 0, SATCHEL_BODY_SSE = 1 };
+
+/*
+ * Begins a filter over one response body.
+ *   kind     SATCHEL_BODY_*.
+ *   usage    written into the response; NULL to only remove what the provider
+ *            wrote about its own cache.
+ */
+SATCHEL_API satchel_status satchel_usage_filter_new(int32_t kind, const satchel_cache_usage* usage,
+                                                    satchel_usage_filter** out,
+                                                    satchel_error* error);
+/* As satchel_request_write and satchel_request_end. */
+SATCHEL_API satchel_status satchel_usage_filter_write(satchel_usage_filter* filter,
+                                                      const char* data, size_t len,
+                                                      satchel_view* out, satchel_error* error);
+SATCHEL_API satchel_status satchel_usage_filter_end(satchel_usage_filter* filter, satchel_view* out,
+                                                    satchel_error* error);
+/* What went by: each pointer may be NULL. */
+SATCHEL_API satchel_status satchel_usage_filter_saw(satchel_usage_filter* filter, int32_t* changed,
+                                                    int32_t* usage, int32_t* error_frame,
+                                                    satchel_error* error);
+SATCHEL_API satchel_status satchel_usage_filter_free(satchel_usage_filter** filter);
+
+/* What classification found, and what it would write. */
+typedef struct satchel_outcome satchel_outcome;
+
+typedef struct satchel_outcome_summary {
+  size_t struct_size;
+  int32_t active;
+  int32_t degraded;
+  int32_t has_refresh;
+  int32_t reserved;
+  uint64_t read;
+  uint64_t creation_5m;
+  uint64_t creation_1h;
+  uint64_t creation_24h;
+  uint64_t entry_count;       /* entries a commit writes */
+  uint8_t refresh_hash[32];   /* the entry whose life a commit extends */
+  int64_t refresh_expires_at; /* Unix nanoseconds */
+  satchel_view principal;     /* of the scope; valid until satchel_outcome_free */
+  satchel_view model;
+  satchel_view tokenizer_version;
+} satchel_outcome_summary;
+
+#define SATCHEL_OUTCOME_SUMMARY_INIT                                                            \
+  {                                                                                             \
+    sizeof(satchel_outcome_summary), 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, {NULL, 0}, {NULL, 0}, { \
+      NULL, 0                                                                                   \
+    }                                                                                           \
+  }
+
+typedef struct satchel_entry {
+  size_t struct_size;
+  uint8_t hash[32];
+  uint64_t cumulative_token_count;
+  int64_t expires_at; /* Unix nanoseconds */
+  int32_t tier;       /* SATCHEL_TIER_* */
+  int32_t reserved;
+} satchel_entry;
+
+#define SATCHEL_ENTRY_INIT \
+  { sizeof(satchel_entry), {0}, 0, 0, 0, 0 }
+
+/*
+ * Classifies a body without a response: what the request would have read and
+ * created. Unlike a request it does not reject bad markers, it degrades.
+ *   who      method and target are not looked at.
+ */
+SATCHEL_API satchel_status satchel_prompt_classify(satchel_prompt_cache* cache,
+                                                   const satchel_request_head* who,
+                                                   const char* model, size_t model_len,
+                                                   const char* body, size_t body_len,
+                                                   satchel_outcome** out, satchel_error* error);
+SATCHEL_API satchel_status satchel_outcome_summary_get(satchel_outcome* outcome,
+                                                       satchel_outcome_summary* summary,
+                                                       satchel_error* error);
+SATCHEL_API satchel_status satchel_outcome_entry(satchel_outcome* outcome, size_t index,
+                                                 satchel_entry* entry, satchel_error* error);
+/* Hands the entries over for writing, once; again does nothing. ERR_LIMIT: the
+ * index took nothing, its queue is full. */
+SATCHEL_API satchel_status satchel_outcome_commit(satchel_outcome* outcome, satchel_error* error);
+SATCHEL_API satchel_status satchel_outcome_free(satchel_outcome** outcome);
+
+/*
+ * Canonical JSON: keys sorted by their bytes, the last of equal keys, no spaces,
+ * numbers and strings in one spelling, as serde_json 1.0.149 writes a Value. Equal
+ * documents give equal bytes. ERR_JSON names the place.
+ */
+SATCHEL_API satchel_status satchel_json_canonical(const char* json, size_t json_len,
+                                                  satchel_buffer* out, satchel_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SATCHEL_SATCHEL_H */

@@ -1,0 +1,261 @@
+"""The prompt cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from . import _callbacks, _core
+from ._errors import closed_error
+from ._outcome import Outcome
+from ._prompt import ForwardedBody, Prompt, forwarded, prompt_of
+from ._request import Request, Text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+LogLevel = Literal["debug", "info", "warn", "error", "off"]
+
+
+@dataclass(frozen=True)
+class IndexCounts:
+    """What the index has done since it was opened, by this process.
+
+    Attributes:
+        lookups: Lookups made.
+        lookup_failures: Those answered as "no caching".
+        hits: Those that found an entry.
+        entries_written: New or replaced.
+        entries_refreshed: Whose life was extended.
+        entries_dropped: Not written: full, damaged, queue full.
+        entries_swept: Removed: expired, or over the size bound.
+        entries_waiting: Handed over, not yet written.
+    """
+
+    lookups: int
+    lookup_failures: int
+    hits: int
+    entries_written: int
+    entries_refreshed: int
+    entries_dropped: int
+    entries_swept: int
+    entries_waiting: int
+
+
+class PromptCache:
+    """Says which prefix of a prompt was seen before, and writes it into the response's usage.
+
+    Any thread may use it at any time. Close it, best as a context manager: that waits for the calls
+    inside and for entries on their way to the index. What is still open when Python exits is closed
+    then.
+
+    A callback that refers to its cache keeps it alive until it is closed.
+
+    Args:
+        config: The configuration, a mapping or its JSON; `docs/configuration.md` has the keys. The
+            default is an index in memory, which is gone with the process. A path of the index is
+            shared by processes: `{"index": {"kind": "sqlite", "path": "/var/lib/proxy"}}`. An index
+            that cannot be opened is no error: it is logged, and requests go on uncached.
+        tokenizer: Who counts tokens; by default an estimate of four bytes a token.
+        principals: Who an API key belongs to; by default a hash of the key.
+        models: What holds for a model; by default the configuration's table `models`.
+        log: Gets one line at a time, `log(level, component, message)`; by default the loggers below
+            `satchel` of `logging`.
+        log_level: The least level that is logged.
+        clock: Unix nanoseconds; by default the system's clock.
+        monotonic: Nanoseconds that never go back; by default the system's.
+
+    Raises:
+        ConfigError: A key is unknown or its value has the wrong type; the message names it.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str | None = None,
+        *,
+        tokenizer: _callbacks.Tokenizer | None = None,
+        principals: _callbacks.PrincipalResolver | None = None,
+        models: _callbacks.ModelResolver | None = None,
+        log: _callbacks.Log | None = None,
+        log_level: LogLevel = "warn",
+        clock: _callbacks.Clock | None = None,
+        monotonic: _callbacks.Clock | None = None,
+    ) -> None:
+        for name, value in (
+            ("principals", principals),
+            ("models", models),
+            ("log", log),
+            ("clock", clock),
+            ("monotonic", monotonic),
+        ):
+            _callbacks.check_callable(value, name)
+        versions, tokenize = (
+            (None, None) if tokenizer is None else _callbacks.tokenizer_for_core(tokenizer)
+        )
+        self._core = _core.open_prompt_cache(
+            _config_json(config),
+            host_config=json.dumps({"log_level": log_level}).encode(),
+            log=_callbacks.log_to_logging if log is None else log,
+            clock=clock,
+            monotonic=monotonic,
+            principals=None if principals is None else _callbacks.principals_for_core(principals),
+            models=None if models is None else _callbacks.models_for_core(models),
+            versions=versions,
+            tokenize=tokenize,
+        )
+
+    def request(
+        self,
+        *,
+        method: Text,
+        target: Text,
+        authorization: Text | None = None,
+        api_key: Text | None = None,
+        principal: Text | None = None,
+    ) -> Request | None:
+        """Begins a request.
+
+        The first of `principal`, `api_key` and `authorization` that is not empty says who asks.
+
+        Args:
+            method: `"POST"`.
+            target: `"/v1/chat/completions?x=y"`.
+            authorization: The header's value, `"Bearer sk-..."`.
+            api_key: The key alone, where the proxy has it. It is wiped when the request is closed.
+            principal: Who it is, where the proxy knows.
+
+        Returns:
+            The request, or None for what is no `POST` to `.../chat/completions`: pass it through.
+        """
+        core = _core.new_request(self._core, method, target, authorization, api_key, principal)
+        return None if core is None else Request(self, core, method, target)
+
+    def parse(self, body: Buffer) -> Prompt:
+        """Parses a body.
+
+        Raises:
+            MarkerError: A marker is at fault.
+            JsonError: It is not JSON.
+        """
+        return prompt_of(self._core, body)
+
+    def validate(self, body: Buffer) -> None:
+        """Checks the markers as a request does before it is forwarded.
+
+        Raises:
+            MarkerError: A marker is at fault.
+            JsonError: It is not JSON.
+        """
+        _core.validate(self._core, body)
+
+    def forward(self, body: Buffer) -> ForwardedBody:
+        """Makes the body to forward.
+
+        Raises:
+            JsonError: It is not JSON.
+        """
+        return forwarded(self._core, body)
+
+    def classify(
+        self,
+        body: Buffer,
+        *,
+        model: Text,
+        authorization: Text | None = None,
+        api_key: Text | None = None,
+        principal: Text | None = None,
+    ) -> Outcome:
+        """Classifies a body without a response: what a request would have read and created.
+
+        Unlike a request it does not reject bad markers, it degrades. Who asks is said as in
+        `request`.
+        """
+        core = _core.classify(self._core, model, body, authorization, api_key, principal)
+        return Outcome(self, core)
+
+    def flush(self, timeout: float = 30.0) -> None:
+        """Waits until all entries handed over before this call are in the index.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            DeadlineError: They are not, after that time.
+        """
+        self._core.flush(timeout)
+
+    def forget(self) -> None:
+        """Drops every entry of the index, for all principals."""
+        self._core.forget()
+
+    @property
+    def index_counts(self) -> IndexCounts:
+        """What the index has done since it was opened."""
+        return IndexCounts(*self._core.index_counts())
+
+    @property
+    def max_body(self) -> int:
+        """The largest request body it takes, in bytes; a longer one is rejected.
+
+        A proxy that stops reading there passes what it has, one byte more than this.
+        """
+        return self._core.max_body()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._core.closed
+
+    def close(self) -> None:
+        """Closes the cache: waits for the calls inside and writes what was handed over.
+
+        Requests still open raise `ClosedError` from then on. Calling it again does nothing.
+
+        Raises:
+            BusyError: Called from one of its own callbacks.
+        """
+        self._core.close()
+
+    def __enter__(self) -> PromptCache:
+        if self.closed:
+            raise closed_error("prompt cache")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)  # missing where __init__ raised
+        if core is not None and not core.closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def __repr__(self) -> str:
+        return f"<satchel.PromptCache {'closed' if self.closed else 'open'} at {id(self):#x}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a satchel.PromptCache cannot be pickled or copied: open one in each process; "
+            "an index with a path is shared"
+        )
+
+
+def _config_json(config: Mapping[str, Any] | str | None) -> bytes:
+    if config is None:
+        return b""
+    if isinstance(config, str):
+        return config.encode()
+    if isinstance(config, Mapping):
+        # A pathlib.Path for the index is as good as a text.
+        return json.dumps(dict(config), default=os.fspath, allow_nan=False).encode()
+    raise TypeError(f"config must be a mapping, str or None, not {type(config).__name__}")

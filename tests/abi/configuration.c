@@ -1,0 +1,164 @@
+/* Configurations that are wrong: the status is ERR_CONFIG, the message names the key by its path,
+ * no handle is made, and what the host lent is released. */
+#include "check.h"
+#include "sample.h"
+
+static satchel_error error;
+static int releases;
+
+static void count_release(void* user) {
+  (void)user;
+  ++releases;
+}
+
+struct refusal {
+  const char* config;
+  const char* named;
+};
+
+static const struct refusal library_refusals[] = {
+    {"{\"log_levle\":\"info\"}", "log_levle"},
+    {"{\"log_level\":3}", "log_level"},
+    {"{\"log_level\":null}", "log_level"},
+    {"{\"log_level\":\"loud\"}", "loud"},
+    {"{\"log_level\":\"info\",\"log_level\":\"off\"}", "log_level"},
+    {"[]", "object"},
+    {"7", "object"},
+    {"null", "object"},
+    {"{", "JSON"},
+    {"{\"log_level\":\"info\"} x", "after"},
+    {"{\"\":1}", "unknown key"},
+};
+
+static const struct refusal cache_refusals[] = {
+    {"{\"indx\":{}}", "indx"},
+    {"{\"index\":\"memory\"}", "index"},
+    {"{\"index\":{\"kind\":\"redis\"}}", "index.kind"},
+    {"{\"index\":{\"kind\":7}}", "index.kind"},
+    {"{\"index\":{\"kind\":\"memory\",\"path\":\"/tmp\"}}", "index.path"},
+    {"{\"index\":{\"kind\":\"memory\",\"max_entries\":0}}", "index.max_entries"},
+    {"{\"index\":{\"kind\":\"memory\",\"max_entries\":1.5}}", "index.max_entries"},
+    {"{\"index\":{\"kind\":\"sqlite\"}}", "index.path"},
+    {"{\"index\":{\"kind\":\"sqlite\",\"path\":\"/tmp/x\",\"max_bytes\":\"1\"}}",
+     "index.max_bytes"},
+    {"{\"index\":{\"kind\":\"sqlite\",\"path\":\"/tmp/x\",\"max_entries\":9}}",
+     "index.max_entries"},
+    {"{\"enabled_ttls\":\"5m\"}", "enabled_ttls"},
+    {"{\"enabled_ttls\":[]}", "enabled_ttls"},
+    {"{\"enabled_ttls\":[\"2m\"]}", "2m"},
+    {"{\"enabled_ttls\":[5]}", "enabled_ttls[0]"},
+    {"{\"default_ttl\":\"7m\"}", "default_ttl"},
+    {"{\"enabled_ttls\":[\"1h\"],\"default_ttl\":\"5m\"}", "default_ttl"},
+    {"{\"telemetry\":[]}", "telemetry"},
+    {"{\"telemetry\":{\"prefixes\":\"x\"}}", "telemetry.prefixes"},
+    {"{\"telemetry\":{\"prefixes\":[\"x\",1]}}", "telemetry.prefixes[1]"},
+    {"{\"telemetry\":{\"strip\":1}}", "telemetry.strip"},
+    {"{\"models\":[]}", "models"},
+    {"{\"models\":{\"m\":true}}", "models.m"},
+    {"{\"models\":{\"m\":{\"enable\":true}}}", "models.m.enable"},
+    {"{\"models\":{\"m\":{\"enabled\":\"yes\"}}}", "models.m.enabled"},
+    {"{\"models\":{\"m\":{\"min_prefix_tokens\":-1}}}", "models.m.min_prefix_tokens"},
+    {"{\"models\":{\"m\":{\"min_prefix_tokens\":1e99}}}", "models.m.min_prefix_tokens"},
+    {"{\"models\":{\"m\":{},\"m\":{}}}", "models.m"},
+    {"{\"inject\":\"true\"}", "inject"},
+    {"{\"scrub\":0}", "scrub"},
+    {"{\"max_body_bytes\":0}", "max_body_bytes"},
+    {"{\"max_body_bytes\":1e18}", "max_body_bytes"},
+    {"{\"max_response_bytes\":-1}", "max_response_bytes"},
+    {"{\"max_event_bytes\":0}", "max_event_bytes"},
+    {"{\"classify_deadline_ms\":0}", "classify_deadline_ms"},
+    {"{\"commit_deadline_ms\":\"30s\"}", "commit_deadline_ms"},
+};
+
+static void the_library_refuses(const struct refusal* refusal) {
+  satchel_host host = SATCHEL_HOST_INIT;
+  satchel_library* opened = (satchel_library*)&host;
+  host.release = count_release;
+  releases = 0;
+  if (!CHECK_ERROR(
+          SATCHEL_ERR_CONFIG, refusal->named,
+          satchel_open(&host, refusal->config, strlen(refusal->config), &opened, &error))) {
+    fprintf(stderr, "  configuration: %s\n", refusal->config);
+  }
+  CHECK(opened == NULL && releases == 1);
+}
+
+static void the_cache_refuses(satchel_library* library, const struct refusal* refusal) {
+  satchel_principals principals = SATCHEL_PRINCIPALS_INIT;
+  satchel_models models = SATCHEL_MODELS_INIT;
+  satchel_tokenizer tokenizer = SATCHEL_TOKENIZER_INIT;
+  satchel_prompt_parts parts = SATCHEL_PROMPT_PARTS_INIT;
+  satchel_prompt_cache* opened = (satchel_prompt_cache*)&parts;
+  principals.release = count_release;
+  models.release = count_release;
+  tokenizer.release = count_release;
+  parts.principals = &principals;
+  parts.models = &models;
+  parts.tokenizer = &tokenizer;
+  releases = 0;
+  if (!CHECK_ERROR(SATCHEL_ERR_CONFIG, refusal->named,
+                   satchel_prompt_cache_open(library, &parts, refusal->config,
+                                             strlen(refusal->config), &opened, &error))) {
+    fprintf(stderr, "  configuration: %s\n", refusal->config);
+  }
+  CHECK(opened == NULL && releases == 3);
+}
+
+/* Bytes that are no text at all, and nesting without end. */
+static void garbage_is_refused(satchel_library* library) {
+  static char nested[200000];
+  satchel_prompt_cache* opened = NULL;
+  size_t i = 0;
+  CHECK_ERROR(SATCHEL_ERR_CONFIG, NULL,
+              satchel_prompt_cache_open(library, NULL, LITERAL("{\"\xff\":1}"), &opened, &error));
+  CHECK_ERROR(SATCHEL_ERR_CONFIG, NULL,
+              satchel_prompt_cache_open(library, NULL, LITERAL("{\"a\0b\":1}"), &opened, &error));
+  CHECK_ERROR(SATCHEL_ERR_CONFIG, NULL,
+              satchel_prompt_cache_open(library, NULL, LITERAL("\0"), &opened, &error));
+  for (i = 0; i < sizeof nested; ++i) nested[i] = i % 5 == 0 ? '{' : "\"a\":"[i % 5 - 1];
+  CHECK_ERROR(SATCHEL_ERR_CONFIG, NULL,
+              satchel_prompt_cache_open(library, NULL, nested, sizeof nested, &opened, &error));
+  CHECK(opened == NULL);
+}
+
+static void these_are_taken(satchel_library* library) {
+  static const char* const good[] = {
+      "",
+      " \n{ } ",
+      "{\"index\":{}}",
+      "{\"index\":{\"kind\":\"memory\",\"max_entries\":10,\"sweep_interval_ms\":100}}",
+      "{\"enabled_ttls\":[\"1h\"]}",
+      "{\"enabled_ttls\":[\"5m\",\"24h\"],\"default_ttl\":\"24h\"}",
+      "{\"models\":{}}",
+      "{\"models\":{\"a/b\":{\"enabled\":false},\"*\":{\"min_prefix_tokens\":0}}}",
+      "{\"inject\":false,\"scrub\":false,\"max_body_bytes\":1,\"max_event_bytes\":1}",
+      "{\"telemetry\":{\"prefixes\":[\"x-\"],\"strip\":true}}",
+  };
+  size_t i = 0;
+  for (i = 0; i < sizeof good / sizeof good[0]; ++i) {
+    satchel_prompt_cache* opened = NULL;
+    if (!CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_open(library, NULL, good[i], strlen(good[i]),
+                                                            &opened, &error))) {
+      fprintf(stderr, "  configuration: %s\n  %s\n", good[i], error.message);
+    }
+    CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&opened));
+  }
+}
+
+int main(void) {
+  satchel_library* library = NULL;
+  size_t i = 0;
+  satchel_error_init(&error);
+  for (i = 0; i < sizeof library_refusals / sizeof library_refusals[0]; ++i) {
+    the_library_refuses(&library_refusals[i]);
+  }
+  CHECK_STATUS(SATCHEL_OK,
+               satchel_open(NULL, LITERAL("{\"log_level\":\"off\"}"), &library, &error));
+  for (i = 0; i < sizeof cache_refusals / sizeof cache_refusals[0]; ++i) {
+    the_cache_refuses(library, &cache_refusals[i]);
+  }
+  garbage_is_refused(library);
+  these_are_taken(library);
+  CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
+  return check_summary();
+}

@@ -1,0 +1,124 @@
+/* The library is a guest in the host's process: it leaves signals, locale, environment, working
+ * directory, umask, floating-point rounding and standard output alone, and says
+ * what it has to say through the host's log or, without one, on standard error. */
+#include <fcntl.h>
+#include <fenv.h>
+#include <locale.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "sample.h"
+
+extern char** environ;
+
+struct surroundings {
+  struct sigaction actions[65];
+  sigset_t mask;
+  char directory[1024];
+  char locale[256];
+  char environment[16384];
+  mode_t umask;
+  int rounding;
+};
+
+static void look_around(struct surroundings* now) {
+  size_t used = 0;
+  int i = 0;
+  memset(now, 0, sizeof *now);
+  for (i = 1; i < 65; ++i) sigaction(i, NULL, &now->actions[i]);
+  sigprocmask(SIG_BLOCK, NULL, &now->mask);
+  if (getcwd(now->directory, sizeof now->directory) == NULL) abort();
+  snprintf(now->locale, sizeof now->locale, "%s", setlocale(LC_ALL, NULL));
+  for (i = 0; environ[i] != NULL; ++i) {
+    used += (size_t)snprintf(now->environment + used, sizeof now->environment - used, "%s\n",
+                             environ[i]);
+    if (used >= sizeof now->environment) break;
+  }
+  now->umask = umask(0);
+  umask(now->umask);
+  now->rounding = fegetround();
+}
+
+static void use_it(const char* directory) {
+  satchel_error error = SATCHEL_ERROR_INIT;
+  satchel_library* library = NULL;
+  satchel_prompt_cache* cache = NULL;
+  satchel_request_result result = SATCHEL_REQUEST_RESULT_INIT;
+  CHECK_STATUS(SATCHEL_OK, satchel_open(NULL, NULL, 0, &library, &error));
+  CHECK_STATUS(SATCHEL_OK, sample_open_sqlite(library, directory, &cache, &error));
+  CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 0, 60, &result, NULL, &error));
+  CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 1, 60, &result, NULL, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
+  /* An index that cannot be: something to log. */
+  CHECK_STATUS(SATCHEL_OK, sample_open_sqlite(library, "/dev/null/nowhere", &cache, &error));
+  CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 0, 60, &result, NULL, &error));
+  CHECK(result.active == 1 && result.degraded == 1 && result.read + result.creation_5m == 0);
+  CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
+  CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
+}
+
+/* Sends a descriptor into a file; *kept is what it was. */
+static int redirect(int descriptor, const char* path, int* kept) {
+  const int file = open(path, O_CREAT | O_RDWR | O_TRUNC | O_APPEND, 0600);
+  fflush(NULL);
+  *kept = dup(descriptor);
+  dup2(file, descriptor);
+  return file;
+}
+
+static long restore(int descriptor, int kept, int file) {
+  struct stat written;
+  fflush(NULL);
+  dup2(kept, descriptor);
+  close(kept);
+  if (fstat(file, &written) != 0) abort();
+  return (long)written.st_size;
+}
+
+int main(void) {
+  static struct surroundings before;
+  static struct surroundings after;
+  char* directory = sample_directory();
+  char out_path[256];
+  char err_path[256];
+  char said[512] = "";
+  int i = 0;
+  int kept_out = -1;
+  int kept_err = -1;
+  int out = -1;
+  int err = -1;
+  long out_bytes = 0;
+  long err_bytes = 0;
+  snprintf(out_path, sizeof out_path, "%s/out", directory);
+  snprintf(err_path, sizeof err_path, "%s/err", directory);
+  setlocale(LC_ALL, "C.UTF-8");
+  signal(SIGPIPE, SIG_DFL);
+  look_around(&before);
+
+  out = redirect(STDOUT_FILENO, out_path, &kept_out);
+  err = redirect(STDERR_FILENO, err_path, &kept_err);
+  use_it(directory);
+  err_bytes = restore(STDERR_FILENO, kept_err, err);
+  out_bytes = restore(STDOUT_FILENO, kept_out, out);
+
+  look_around(&after);
+  for (i = 1; i < 65; ++i) {
+    CHECK(before.actions[i].sa_handler == after.actions[i].sa_handler);
+    CHECK(before.actions[i].sa_flags == after.actions[i].sa_flags);
+  }
+  CHECK(memcmp(&before.mask, &after.mask, sizeof before.mask) == 0);
+  CHECK(strcmp(before.directory, after.directory) == 0);
+  CHECK(strcmp(before.locale, after.locale) == 0);
+  CHECK(strcmp(before.environment, after.environment) == 0);
+  CHECK(before.umask == after.umask);
+  CHECK(before.rounding == after.rounding);
+  CHECK(out_bytes == 0);
+  CHECK(err_bytes > 0 && pread(err, said, sizeof said - 1, 0) > 0);
+  CHECK(strncmp(said, "satchel warn ", 13) == 0 && strstr(said, "/dev/null/nowhere") != NULL);
+  close(out);
+  close(err);
+  sample_remove_directory(directory);
+  return check_summary();
+}

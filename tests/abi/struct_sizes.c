@@ -1,0 +1,196 @@
+/* struct_size, for every struct that has one: too small is refused by name; larger, as a program
+ * with a newer header has it, is taken where the rest is zero (input) or left alone (output). */
+#include "check.h"
+#include "sample.h"
+
+static satchel_error error;
+static satchel_library* library;
+static satchel_prompt_cache* cache;
+
+/* A struct as a newer header might have it: this much more at its end. */
+#define MORE 16
+#define NEWER(type)                           \
+  union {                                     \
+    type now;                                 \
+    unsigned char bytes[sizeof(type) + MORE]; \
+  }
+
+/* Reads the struct in several sizes; `call` uses `subject`. `named` stands in the message. */
+#define TRY_INPUT(type, init, named, call, accepted, undo)         \
+  do {                                                             \
+    static const type fresh = init;                                \
+    NEWER(type) newer;                                             \
+    type* const subject = &newer.now;                              \
+    memset(&newer, 0, sizeof newer);                               \
+    newer.now = fresh;                                             \
+    newer.now.struct_size = 0;                                     \
+    CHECK_ERROR(SATCHEL_ERR_ARGUMENT, named ".struct_size", call); \
+    newer.now.struct_size = sizeof(type) - 1;                      \
+    CHECK_ERROR(SATCHEL_ERR_ARGUMENT, named ".struct_size", call); \
+    newer.now.struct_size = (size_t)-1;                            \
+    CHECK_ERROR(SATCHEL_ERR_ARGUMENT, named ".struct_size", call); \
+    newer.now.struct_size = sizeof newer;                          \
+    CHECK_STATUS(accepted, call);                                  \
+    undo;                                                          \
+    newer.bytes[sizeof newer - 1] = 1;                             \
+    CHECK_ERROR(SATCHEL_ERR_ARGUMENT, named, call);                \
+  } while (0)
+
+/* Has the struct filled in several sizes. */
+#define TRY_OUTPUT(type, init, named, call)                                          \
+  do {                                                                               \
+    static const type fresh = init;                                                  \
+    NEWER(type) newer, before;                                                       \
+    type* const subject = &newer.now;                                                \
+    size_t at = 0;                                                                   \
+    memset(&newer, 0xA5, sizeof newer);                                              \
+    newer.now.struct_size = 0;                                                       \
+    before = newer;                                                                  \
+    CHECK_ERROR(SATCHEL_ERR_ARGUMENT, named ".struct_size", call);                   \
+    CHECK(memcmp(&newer, &before, sizeof newer) == 0);                               \
+    newer.now.struct_size = sizeof(type) - 1;                                        \
+    CHECK_ERROR(SATCHEL_ERR_ARGUMENT, named ".struct_size", call);                   \
+    newer.now = fresh;                                                               \
+    newer.now.struct_size = sizeof newer;                                            \
+    CHECK_STATUS(SATCHEL_OK, call);                                                  \
+    CHECK(newer.now.struct_size == sizeof newer);                                    \
+    for (at = sizeof(type); at < sizeof newer; ++at) CHECK(newer.bytes[at] == 0xA5); \
+  } while (0)
+
+static void inputs(void) {
+  satchel_library* opened = NULL;
+  satchel_prompt_cache* other = NULL;
+  satchel_request* request = NULL;
+  satchel_outcome* outcome = NULL;
+  satchel_usage_filter* filter = NULL;
+  satchel_prompt_parts parts = SATCHEL_PROMPT_PARTS_INIT;
+
+  TRY_INPUT(satchel_host, SATCHEL_HOST_INIT, "host",
+            satchel_open(subject, NULL, 0, &opened, &error), SATCHEL_OK, satchel_close(&opened));
+  TRY_INPUT(satchel_prompt_parts, SATCHEL_PROMPT_PARTS_INIT, "parts",
+            satchel_prompt_cache_open(library, subject, NULL, 0, &other, &error), SATCHEL_OK,
+            satchel_prompt_cache_close(&other));
+  TRY_INPUT(satchel_principals, SATCHEL_PRINCIPALS_INIT, "principals",
+            (parts.principals = subject,
+             satchel_prompt_cache_open(library, &parts, NULL, 0, &other, &error)),
+            SATCHEL_OK, satchel_prompt_cache_close(&other));
+  satchel_prompt_parts_init(&parts);
+  TRY_INPUT(
+      satchel_models, SATCHEL_MODELS_INIT, "models",
+      (parts.models = subject, satchel_prompt_cache_open(library, &parts, NULL, 0, &other, &error)),
+      SATCHEL_OK, satchel_prompt_cache_close(&other));
+  satchel_prompt_parts_init(&parts);
+  TRY_INPUT(satchel_tokenizer, SATCHEL_TOKENIZER_INIT, "tokenizer",
+            (parts.tokenizer = subject,
+             satchel_prompt_cache_open(library, &parts, NULL, 0, &other, &error)),
+            SATCHEL_OK, satchel_prompt_cache_close(&other));
+  TRY_INPUT(satchel_request_head, SATCHEL_REQUEST_HEAD_INIT, "head",
+            satchel_request_new(cache, subject, &request, &error), SATCHEL_PASS_THROUGH, (void)0);
+  TRY_INPUT(satchel_request_head, SATCHEL_REQUEST_HEAD_INIT, "who",
+            satchel_prompt_classify(cache, subject, LITERAL("m"), LITERAL("{}"), &outcome, &error),
+            SATCHEL_OK, satchel_outcome_free(&outcome));
+  TRY_INPUT(satchel_cache_usage, SATCHEL_CACHE_USAGE_INIT, "usage",
+            satchel_usage_filter_new(SATCHEL_BODY_JSON, subject, &filter, &error), SATCHEL_OK,
+            satchel_usage_filter_free(&filter));
+  CHECK(opened == NULL && other == NULL && request == NULL && outcome == NULL && filter == NULL);
+}
+
+static void outputs(void) {
+  const satchel_request_head head = sample_head("p");
+  satchel_request* request = NULL;
+  satchel_prompt* prompt = NULL;
+  satchel_outcome* outcome = NULL;
+  CHECK_STATUS(SATCHEL_OK, satchel_request_new(cache, &head, &request, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_prompt_parse(cache, LITERAL(SAMPLE_BODY), &prompt, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_prompt_classify(cache, &head, LITERAL("m"), LITERAL(SAMPLE_BODY),
+                                                   &outcome, &error));
+
+  TRY_OUTPUT(satchel_index_counts, SATCHEL_INDEX_COUNTS_INIT, "counts",
+             satchel_prompt_cache_index_counts(cache, subject, &error));
+  TRY_OUTPUT(satchel_forward, SATCHEL_FORWARD_INIT, "forward",
+             satchel_request_body(request, LITERAL(SAMPLE_BODY), subject, &error));
+  TRY_OUTPUT(satchel_request_result, SATCHEL_REQUEST_RESULT_INIT, "result",
+             satchel_request_result_get(request, subject, &error));
+  TRY_OUTPUT(satchel_block, SATCHEL_BLOCK_INIT, "block",
+             satchel_prompt_block(prompt, 0, subject, &error));
+  TRY_OUTPUT(satchel_breakpoint, SATCHEL_BREAKPOINT_INIT, "breakpoint",
+             satchel_prompt_breakpoint(prompt, 0, subject, &error));
+  TRY_OUTPUT(satchel_outcome_summary, SATCHEL_OUTCOME_SUMMARY_INIT, "summary",
+             satchel_outcome_summary_get(outcome, subject, &error));
+  TRY_OUTPUT(satchel_entry, SATCHEL_ENTRY_INIT, "entry",
+             satchel_outcome_entry(outcome, 0, subject, &error));
+
+  CHECK_STATUS(SATCHEL_OK, satchel_outcome_free(&outcome));
+  CHECK_STATUS(SATCHEL_OK, satchel_prompt_free(&prompt));
+  CHECK_STATUS(SATCHEL_OK, satchel_request_free(&request));
+}
+
+/* The error itself: one that is too small is left alone, and the call fails as it would have. */
+static void the_error_struct(void) {
+  satchel_error small = SATCHEL_ERROR_INIT;
+  satchel_error before;
+  NEWER(satchel_error) newer;
+  size_t at = 0;
+  small.struct_size = 0;
+  before = small;
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_open(NULL, NULL, 0, NULL, &small));
+  CHECK(memcmp(&small, &before, sizeof small) == 0);
+  small.struct_size = sizeof small - 1;
+  before = small;
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_open(NULL, NULL, 0, NULL, &small));
+  CHECK(memcmp(&small, &before, sizeof small) == 0);
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_open(NULL, NULL, 0, NULL, NULL));
+
+  memset(&newer, 0xA5, sizeof newer);
+  newer.now.struct_size = sizeof newer;
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_open(NULL, NULL, 0, NULL, &newer.now));
+  CHECK(newer.now.status == SATCHEL_ERR_ARGUMENT && newer.now.message[0] != '\0');
+  CHECK(newer.now.os_errno == 0 && newer.now.reason == 0 && newer.now.reserved == 0);
+  for (at = sizeof(satchel_error); at < sizeof newer; ++at) CHECK(newer.bytes[at] == 0xA5);
+}
+
+/* A success leaves it as it was, so that one error may serve a row of calls. */
+static void success_leaves_the_error_alone(void) {
+  satchel_library* opened = NULL;
+  satchel_error before;
+  memset(&error, 0xA5, sizeof error);
+  error.struct_size = sizeof error;
+  before = error;
+  CHECK_STATUS(SATCHEL_OK, satchel_open(NULL, NULL, 0, &opened, &error));
+  CHECK(memcmp(&error, &before, sizeof error) == 0);
+  CHECK_STATUS(SATCHEL_OK, satchel_close(&opened));
+}
+
+/* A message longer than the struct has room for is cut between characters. */
+static void a_long_message_is_cut(void) {
+  satchel_library* opened = NULL;
+  char config[1024] = "{\"";
+  size_t len = 2;
+  size_t kept = 0;
+  while (len < 1000) {
+    memcpy(config + len, "\xE2\x82\xAC", 3); /* the euro sign */
+    len += 3;
+  }
+  memcpy(config + len, "\":1}", 4);
+  len += 4;
+  CHECK_ERROR(SATCHEL_ERR_CONFIG, "\xE2\x82\xAC\xE2\x82\xAC",
+              satchel_open(NULL, config, len, &opened, &error));
+  kept = strlen(error.message);
+  CHECK(kept >= sizeof error.message - 4 && kept < sizeof error.message);
+  CHECK(memcmp(error.message + kept - 3, "\xE2\x82\xAC", 3) == 0);
+}
+
+int main(void) {
+  satchel_error_init(&error);
+  CHECK_STATUS(SATCHEL_OK, satchel_open(NULL, NULL, 0, &library, &error));
+  CHECK_STATUS(SATCHEL_OK,
+               satchel_prompt_cache_open(library, NULL, LITERAL(SAMPLE_CONFIG), &cache, &error));
+  inputs();
+  outputs();
+  the_error_struct();
+  success_leaves_the_error_alone();
+  a_long_message_is_cut();
+  CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
+  CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
+  return check_summary();
+}
