@@ -45,6 +45,17 @@ Error busy_error(HandleType type) {
           0, 0};
 }
 
+Status answer(satchel_error* error, Status status, std::string why) {
+  if (status != Status::kOk) report(error, {status, std::move(why), 0, 0});
+  return status;
+}
+
+Result<void> answered(const char* callback, satchel_status status) {
+  if (status == SATCHEL_OK) return Ok{};
+  return Error{Status::kCallback,
+               std::string(callback) + " answered " + satchel_status_name(status), 0, 0};
+}
+
 Result<void> check_output_struct(const void* data, std::size_t known, const char* name) {
   if (data == nullptr) return argument_error(name, "is NULL");
   std::size_t size = 0;

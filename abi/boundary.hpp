@@ -53,6 +53,12 @@ core::Result<void> check_output_struct(const void* data, std::size_t known, cons
 // Bytes of the caller: NULL only with length 0.
 core::Result<std::string_view> bytes_of(const char* data, std::size_t len, const char* name);
 
+// An answer that is no error, with its reason for the caller; empty: the status says it all.
+core::Status answer(satchel_error* error, core::Status status, std::string why = {});
+
+// What a callback returned where only OK is an answer: kCallback, naming the callback.
+core::Result<void> answered(const char* callback, satchel_status status);
+
 inline satchel_view view_of(std::string_view text) { return {text.data(), text.size()}; }
 
 // Gives the bytes to the caller; what the buffer held before is freed.

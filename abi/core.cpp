@@ -19,6 +19,12 @@ static_assert(static_cast<int>(Status::kPassThrough) == SATCHEL_PASS_THROUGH);
 static_assert(static_cast<int>(Status::kRejected) == SATCHEL_REJECTED);
 static_assert(static_cast<int>(Status::kUnchanged) == SATCHEL_UNCHANGED);
 static_assert(static_cast<int>(Status::kNotHandled) == SATCHEL_NOT_HANDLED);
+static_assert(static_cast<int>(Status::kMiss) == SATCHEL_MISS);
+static_assert(static_cast<int>(Status::kInvalidated) == SATCHEL_INVALIDATED);
+static_assert(static_cast<int>(Status::kLeased) == SATCHEL_LEASED);
+static_assert(static_cast<int>(Status::kWait) == SATCHEL_WAIT);
+static_assert(static_cast<int>(Status::kNotStored) == SATCHEL_NOT_STORED);
+static_assert(static_cast<int>(Status::kOversized) == SATCHEL_OVERSIZED);
 static_assert(static_cast<int>(Status::kArgument) == SATCHEL_ERR_ARGUMENT);
 static_assert(static_cast<int>(Status::kHandle) == SATCHEL_ERR_HANDLE);
 static_assert(static_cast<int>(Status::kState) == SATCHEL_ERR_STATE);
@@ -33,6 +39,9 @@ static_assert(static_cast<int>(Status::kJson) == SATCHEL_ERR_JSON);
 static_assert(static_cast<int>(Status::kTimeout) == SATCHEL_ERR_TIMEOUT);
 static_assert(static_cast<int>(Status::kLimit) == SATCHEL_ERR_LIMIT);
 static_assert(static_cast<int>(Status::kInternal) == SATCHEL_ERR_INTERNAL);
+static_assert(static_cast<int>(Status::kIntegrity) == SATCHEL_ERR_INTEGRITY);
+static_assert(static_cast<int>(Status::kMeta) == SATCHEL_ERR_META);
+static_assert(static_cast<int>(Status::kNoSpace) == SATCHEL_ERR_NO_SPACE);
 
 extern "C" {
 
@@ -52,6 +61,18 @@ const char* satchel_status_name(satchel_status status) {
       return "UNCHANGED";
     case SATCHEL_NOT_HANDLED:
       return "NOT_HANDLED";
+    case SATCHEL_MISS:
+      return "MISS";
+    case SATCHEL_INVALIDATED:
+      return "INVALIDATED";
+    case SATCHEL_LEASED:
+      return "LEASED";
+    case SATCHEL_WAIT:
+      return "WAIT";
+    case SATCHEL_NOT_STORED:
+      return "NOT_STORED";
+    case SATCHEL_OVERSIZED:
+      return "OVERSIZED";
     case SATCHEL_ERR_ARGUMENT:
       return "ERR_ARGUMENT";
     case SATCHEL_ERR_HANDLE:
@@ -80,6 +101,12 @@ const char* satchel_status_name(satchel_status status) {
       return "ERR_LIMIT";
     case SATCHEL_ERR_INTERNAL:
       return "ERR_INTERNAL";
+    case SATCHEL_ERR_INTEGRITY:
+      return "ERR_INTEGRITY";
+    case SATCHEL_ERR_META:
+      return "ERR_META";
+    case SATCHEL_ERR_NO_SPACE:
+      return "ERR_NO_SPACE";
     default:
       return "UNKNOWN";
   }
@@ -114,7 +141,7 @@ satchel_status satchel_open(const satchel_host* host, const char* config, size_t
     *out = nullptr;
     const Result<std::string_view> text = abi::bytes_of(config, config_len, "config");
     if (!text) return text.error();
-    Result<std::shared_ptr<Context>> context = abi::make_context(std::move(table), *text);
+    Result<std::shared_ptr<Context>> context = abi::make_context(table, *text);
     if (!context) return context.take_error();
     *out =
         static_cast<satchel_library*>(abi::open_handle(HandleType::kLibrary, std::move(*context)));

@@ -169,6 +169,16 @@ core::Status Pin::acquire(const void* handle, HandleType type) {
   return core::Status::kOk;
 }
 
+core::Status Pin::acquire_outermost(const void* handle, HandleType type) {
+  const core::Status status = acquire(handle, type);
+  if (status != core::Status::kOk) return status;
+  if (core::LibraryThread::here()) return core::Status::kBusy;
+  for (const Pin* pin = outer_; pin != nullptr; pin = pin->outer_) {
+    if (pin->slot_ == slot_) return core::Status::kBusy;
+  }
+  return status;
+}
+
 void* open_handle(HandleType type, std::shared_ptr<void> object, const void* parent) {
   return HandleTable::table().open(type, std::move(object), parent);
 }
@@ -213,6 +223,14 @@ const char* handle_type_name(HandleType type) {
       return "satchel_usage_filter";
     case HandleType::kOutcome:
       return "satchel_outcome";
+    case HandleType::kToolCache:
+      return "satchel_tool_cache";
+    case HandleType::kToolResult:
+      return "satchel_tool_result";
+    case HandleType::kToolLease:
+      return "satchel_tool_lease";
+    case HandleType::kToolWriter:
+      return "satchel_tool_writer";
     case HandleType::kNone:
       break;
   }

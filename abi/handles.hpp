@@ -21,6 +21,10 @@ enum class HandleType : std::uint8_t {
   kPrompt,
   kUsageFilter,
   kOutcome,
+  kToolCache,
+  kToolResult,
+  kToolLease,
+  kToolWriter,
 };
 
 const char* handle_type_name(HandleType type);
@@ -37,6 +41,9 @@ class Pin {
 
   // kOk, kHandle (NULL, closed, of another type, none of ours) or kForked.
   core::Status acquire(const void* handle, HandleType type);
+  // The same for handles whose calls hold locks while callbacks of the host run: kBusy if this
+  // thread is inside a call on the handle already, or is one of the library's own.
+  core::Status acquire_outermost(const void* handle, HandleType type);
 
   template <class T>
   [[nodiscard]] T& object() const {

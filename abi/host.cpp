@@ -80,7 +80,7 @@ bool read_log_level(const std::string& name, LogLevel& level) {
 
 }  // namespace
 
-Result<std::shared_ptr<Context>> make_context(Host host, std::string_view config) {
+Result<std::shared_ptr<Context>> make_context(const Host& host, std::string_view config) {
   LogLevel level = LogLevel::kWarn;
   Result<void> read = core::read_config(config, [&](core::ConfigReader& reader) {
     std::string name = core::log_level_name(level);

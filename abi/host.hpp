@@ -23,6 +23,7 @@ class HostTable {
     if (table_.release != nullptr) table_.release(table_.user);
   }
   const Table* operator->() const { return &table_; }
+  const Table& operator*() const { return table_; }
 
  private:
   const Table table_;
@@ -50,7 +51,7 @@ struct Context {
 };
 
 // `host` may be null. Reads the configuration of satchel_open.
-core::Result<std::shared_ptr<Context>> make_context(std::shared_ptr<HostTable<satchel_host>> host,
-                                                    std::string_view config);
+core::Result<std::shared_ptr<Context>> make_context(
+    const std::shared_ptr<HostTable<satchel_host>>& host, std::string_view config);
 
 }  // namespace satchel::abi

@@ -28,19 +28,10 @@ struct satchel_counts_answer {
 
 namespace satchel::abi {
 
-using core::Error;
 using core::Ok;
 using core::Result;
-using core::Status;
 
 namespace {
-
-// A positive answer other than NOT_HANDLED is a mistake of the callback.
-Result<void> answered(const char* callback, satchel_status status) {
-  if (status == SATCHEL_OK) return Ok{};
-  return Error{Status::kCallback,
-               std::string(callback) + " answered " + satchel_status_name(status), 0, 0};
-}
 
 class HostPrincipals final : public prompt_cache::Principals {
  public:

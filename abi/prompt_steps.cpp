@@ -25,7 +25,6 @@ using satchel::prompt_cache::Block;
 using satchel::prompt_cache::Breakpoint;
 using satchel::prompt_cache::MarkerFault;
 using satchel::prompt_cache::Prompt;
-using satchel::prompt_cache::PromptCache;
 using satchel::prompt_cache::PromptPolicy;
 using satchel::prompt_cache::QueryBreakpoint;
 using satchel::prompt_cache::Tier;

@@ -20,6 +20,7 @@ PROGRAMS = [
 ] + [
     [sys.executable, str(ROOT / "bench" / "bench_demo_host.py")],
     [sys.executable, str(ROOT / "bench" / "bench_python.py")],
+    [sys.executable, str(ROOT / "bench" / "bench_tool_cache.py")],
 ]
 
 

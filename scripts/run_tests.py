@@ -27,6 +27,9 @@ TYPED_SOURCES = [
     "demo",
     "tests/e2e",
     "tests/abi/contract.py",
+    "tests/reference",
+    "bench/bench_python.py",
+    "bench/bench_tool_cache.py",
     "scripts/run_tests.py",
     "scripts/tidy.py",
 ]
@@ -150,6 +153,7 @@ SUITES: dict[str, Callable[[Run], None]] = {
     "lint": lint,
     "release": lambda run: run.preset("release"),
     "python": python,
+    "interplay": lambda run: run.pytest("interplay", "tests/interplay"),
     "e2e": lambda run: run.pytest("e2e", "tests/e2e"),
     "docs": lambda run: run.pytest("docs", "tests/docs"),
     "asan": lambda run: run.preset("asan"),
@@ -157,7 +161,6 @@ SUITES: dict[str, Callable[[Run], None]] = {
     "fuzz": lambda run: run.preset("fuzz"),
     "tidy": tidy,
 }
-
 
 # The others take long on a small machine: `make tsan`, `make lint`.
 BY_DEFAULT = [name for name in SUITES if name not in {"tsan", "tidy"}]

@@ -41,7 +41,7 @@ static int listen_at(const struct addrinfo* address) {
 }
 
 static void name_address(int fd, struct bytes* address) {
-  struct sockaddr_storage taken;
+  struct sockaddr_storage taken = {0};
   socklen_t len = sizeof taken;
   char host[NI_MAXHOST];
   char port[NI_MAXSERV];

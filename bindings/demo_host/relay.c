@@ -1,5 +1,6 @@
 #include "relay.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -111,7 +112,9 @@ static ssize_t cut(struct exchange* exchange, enum ending ending) {
   cached_abort(&exchange->cached);
   if (exchange->http_1_0) {
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    connect(client_fd(exchange), &nobody, sizeof nobody);
+    if (connect(client_fd(exchange), &nobody, sizeof nobody) != 0) {
+      log_line("warn a connection could not be reset: %s", strerror(errno));
+    }
   }
   return MHD_CONTENT_READER_END_WITH_ERROR;
 }

@@ -5,6 +5,7 @@
 
 #include "interpreter.hpp"
 #include "prompt_cache.hpp"
+#include "tool_cache.hpp"
 
 namespace satchel_python {
 namespace {
@@ -38,4 +39,5 @@ PYBIND11_MODULE(_core, module) {
   define_prompt_parts(module);
   define_outcome(module);
   define_usage_filter(module);
+  define_tool_cache(module);
 }

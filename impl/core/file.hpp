@@ -59,7 +59,7 @@ FileIdentity file_identity(int fd);
 
 // Makes the directory with mode 0700, its parents too. One that exists is taken as it is, unless
 // it is a symbolic link or no directory.
-Result<void> make_private_directory(const std::string& path);
+Result<void> make_private_directory(const std::string& given);
 
 // Opens for reading and writing; makes the file with mode 0600 where it is missing. An error for
 // what is no regular file, or has a second name.

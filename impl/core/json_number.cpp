@@ -190,19 +190,19 @@ void append_json_double(std::string& out, double value) {
   std::string digits(1, scientific[0]);
   if (e > 2) digits.append(scientific.substr(2, e - 2));
 
-  const int count = static_cast<int>(digits.size());
   if (power >= 0 && power < 16) {
-    if (count <= power + 1) {
-      out.append(digits).append(static_cast<std::size_t>(power + 1 - count), '0').append(".0");
+    const std::size_t whole = static_cast<std::size_t>(power) + 1;
+    if (digits.size() <= whole) {
+      out.append(digits).append(whole - digits.size(), '0').append(".0");
     } else {
-      out.append(digits, 0, static_cast<std::size_t>(power + 1)).push_back('.');
-      out.append(digits, static_cast<std::size_t>(power + 1), std::string::npos);
+      out.append(digits, 0, whole).push_back('.');
+      out.append(digits, whole, std::string::npos);
     }
   } else if (power < 0 && power >= -5) {
     out.append("0.").append(static_cast<std::size_t>(-power - 1), '0').append(digits);
   } else {
     out.push_back(digits[0]);
-    if (count > 1) out.append(1, '.').append(digits, 1, std::string::npos);
+    if (digits.size() > 1) out.append(1, '.').append(digits, 1, std::string::npos);
     out.append(power < 0 ? "e-" : "e+").append(std::to_string(std::abs(power)));
   }
 }

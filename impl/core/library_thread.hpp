@@ -2,7 +2,25 @@
 // such a thread would make the thread wait for its own end; the ABI refuses that.
 #pragma once
 
+#include <csignal>
+
 namespace satchel::core {
+
+// While one lives, threads that are started take no signals: those are the host's.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
 
 // Put one on the stack of the thread's function.
 class LibraryThread {

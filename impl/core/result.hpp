@@ -16,6 +16,12 @@ enum class Status : std::int32_t {
   kRejected = 2,
   kUnchanged = 3,
   kNotHandled = 4,
+  kMiss = 5,
+  kInvalidated = 6,
+  kLeased = 7,
+  kWait = 8,
+  kNotStored = 9,
+  kOversized = 10,
   kArgument = -1,
   kHandle = -2,
   kState = -3,
@@ -30,6 +36,9 @@ enum class Status : std::int32_t {
   kTimeout = -12,
   kLimit = -13,
   kInternal = -14,
+  kIntegrity = -15,
+  kMeta = -16,
+  kNoSpace = -17,
 };
 
 struct Error {

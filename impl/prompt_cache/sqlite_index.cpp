@@ -30,23 +30,6 @@ constexpr auto kBusyPause = std::chrono::milliseconds(20);
 constexpr std::size_t kBatchEntries = 1000;
 constexpr std::int64_t kForgetPatienceNs = 10 * core::kNanosPerSecond;
 
-// While one lives, threads that are started take no signals. SIGXFSZ, where a limit on file sizes
-// is reached, then is an error of write() and nothing else.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_{};
-};
-
 class SqliteIndex final : public Index {
  public:
   SqliteIndex(const SqliteIndexOptions& options, core::Clock& clock, core::Log& log)
@@ -62,7 +45,7 @@ class SqliteIndex final : public Index {
         next_sweep_(Steady::now() + sweep_interval_) {
     // At once, so that the first lookup finds what another process wrote.
     slot_.open();
-    const SignalsBlocked blocked;
+    const core::SignalsBlocked blocked;
     thread_ = std::thread([this] { run(); });
   }
 
@@ -97,7 +80,7 @@ class SqliteIndex final : public Index {
       if (!reader) return failed_lookup(core::Status::kBusy, "has no connection free");
       found = reader->find(id, candidates, now, states);
     }
-    if (found.failure.trouble == Trouble::kBusy) {
+    if (found.failure.trouble == core::SqliteTrouble::kBusy) {
       return failed_lookup(core::Status::kBusy, "is busy: " + found.failure.message);
     }
     if (found.failure.failed()) {
@@ -154,7 +137,7 @@ class SqliteIndex final : public Index {
     return {status, name_ + ' ' + message};
   }
 
-  void give_up(const std::shared_ptr<SqliteStore>& store, const Failure& failure) {
+  void give_up(const std::shared_ptr<SqliteStore>& store, const core::SqliteFailure& failure) {
     slot_.empty(store, failure);
     wake();
   }
@@ -223,7 +206,7 @@ class SqliteIndex final : public Index {
     if (batch.empty()) return Written::kNothing;
     // Looked at before, for it would be written to files that nobody reads; and after, for the same
     // reason: what went with its files is still in the queue.
-    Failure failure = store->in_place();
+    core::SqliteFailure failure = store->in_place();
     SqliteWriter::Written written;
     if (!failure.failed()) {
       written = store->writer().write(batch);
@@ -240,21 +223,22 @@ class SqliteIndex final : public Index {
     return Written::kBatch;
   }
 
-  Written not_written(const std::shared_ptr<SqliteStore>& store, const Failure& failure) {
+  Written not_written(const std::shared_ptr<SqliteStore>& store,
+                      const core::SqliteFailure& failure) {
     switch (failure.trouble) {
-      case Trouble::kBusy:
+      case core::SqliteTrouble::kBusy:
         next_write_ = Steady::now() + kBusyPause;
         return Written::kBusy;
-      case Trouble::kRefused:
+      case core::SqliteTrouble::kRefused:
         // What is there can still be read: a full disk is no reason to stop that.
         next_write_ = Steady::now() + retry_interval_;
         refused_.say(name_ + " cannot be written: " + failure.message +
                      "; entries wait for their time, then are dropped");
         return Written::kNothing;
-      case Trouble::kNone:
-      case Trouble::kDamaged:
-      case Trouble::kReplaced:
-      case Trouble::kForeign:
+      case core::SqliteTrouble::kNone:
+      case core::SqliteTrouble::kDamaged:
+      case core::SqliteTrouble::kReplaced:
+      case core::SqliteTrouble::kForeign:
         break;
     }
     slot_.empty(store, failure);
@@ -291,7 +275,7 @@ class SqliteIndex final : public Index {
     next_sweep_ = Steady::now() + sweep_interval_;
     SqliteWriter::Swept swept;
     swept.failure = store->in_place();
-    const auto lock = slot_.files().lock(IndexLock::Purpose::kSweep, 0);
+    const auto lock = slot_.files().lock(core::DatabaseLock::Purpose::kSweep, 0);
     if (!lock.ok() || lock.value() == nullptr) return;  // another process is at it
     swept.more = !swept.failure.failed();
     while (swept.more) {
@@ -303,7 +287,8 @@ class SqliteIndex final : public Index {
         return;
       }
     }
-    if (swept.failure.trouble == Trouble::kDamaged || swept.failure.trouble == Trouble::kReplaced) {
+    if (swept.failure.trouble == core::SqliteTrouble::kDamaged ||
+        swept.failure.trouble == core::SqliteTrouble::kReplaced) {
       slot_.empty(store, swept.failure);
     }
   }
@@ -321,7 +306,7 @@ class SqliteIndex final : public Index {
       if (wanted == forget_done_) return;
     }
     pending_.drop_all();
-    const Failure failure = clear(store);
+    const core::SqliteFailure failure = clear(store);
     {
       const std::lock_guard lock(mutex_);
       forget_done_ = wanted;
@@ -330,18 +315,19 @@ class SqliteIndex final : public Index {
     forgotten_.notify_all();
   }
 
-  Failure clear(const std::shared_ptr<SqliteStore>& store) {
-    if (store == nullptr) return {Trouble::kRefused, slot_.why_empty()};
+  core::SqliteFailure clear(const std::shared_ptr<SqliteStore>& store) {
+    if (store == nullptr) return {core::SqliteTrouble::kRefused, slot_.why_empty()};
     const Steady::time_point last_try =
         Steady::now() + std::chrono::nanoseconds(kForgetPatienceNs / 2);
-    Failure failure;
+    core::SqliteFailure failure;
     for (;;) {
       failure = store->in_place();
       if (!failure.failed()) failure = store->writer().clear();
-      if (failure.trouble != Trouble::kBusy || Steady::now() >= last_try) break;
+      if (failure.trouble != core::SqliteTrouble::kBusy || Steady::now() >= last_try) break;
       std::this_thread::sleep_for(kBusyPause);
     }
-    if (failure.trouble == Trouble::kDamaged || failure.trouble == Trouble::kReplaced) {
+    if (failure.trouble == core::SqliteTrouble::kDamaged ||
+        failure.trouble == core::SqliteTrouble::kReplaced) {
       slot_.empty(store, failure);
     }
     return failure;
@@ -366,7 +352,7 @@ class SqliteIndex final : public Index {
   Steady::time_point stop_at_;
   std::uint64_t forget_wanted_ = 0;
   std::uint64_t forget_done_ = 0;
-  Failure forget_failure_;
+  core::SqliteFailure forget_failure_;
 
   // Of the thread alone.
   Steady::time_point next_sweep_;

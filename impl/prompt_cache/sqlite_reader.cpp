@@ -12,11 +12,15 @@ constexpr std::int64_t kPatienceMicros = 50'000;
 
 }  // namespace
 
-Failure SqliteReader::open(const std::string& path) {
-  if (Failure failure = connection_.open(path, kCacheKib); failure.failed()) return failure;
-  if (Failure failure = connection_.prepare("BEGIN", begin_); failure.failed()) return failure;
-  if (Failure failure = connection_.prepare(kSelectRow, select_); failure.failed()) return failure;
-  if (Failure failure = connection_.prepare("COMMIT", end_); failure.failed()) return failure;
+core::SqliteFailure SqliteReader::open(const std::string& path) {
+  if (core::SqliteFailure failure = connection_.open(path, kCacheKib); failure.failed())
+    return failure;
+  if (core::SqliteFailure failure = connection_.prepare("BEGIN", begin_); failure.failed())
+    return failure;
+  if (core::SqliteFailure failure = connection_.prepare(kSelectRow, select_); failure.failed())
+    return failure;
+  if (core::SqliteFailure failure = connection_.prepare("COMMIT", end_); failure.failed())
+    return failure;
   // The first transaction opens WAL and wal-index: now, while nobody replaces them.
   const PrefixHash nothing{};
   return find({}, {&nothing, 1}, 0, {}).failure;
@@ -35,7 +39,7 @@ class SqliteReader::Reading {
 
  private:
   SqliteReader& reader_;
-  BoundedWaits bounded_;
+  core::BoundedWaits bounded_;
 };
 
 SqliteReader::Found SqliteReader::find(const ScopeId& scope, std::span<const PrefixHash> candidates,

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/sqlite_connection.hpp"
 #include "prompt_cache/pending_commits.hpp"
-#include "prompt_cache/sqlite_connection.hpp"
 
 namespace satchel::prompt_cache {
 
@@ -17,18 +17,18 @@ namespace satchel::prompt_cache {
 class SqliteReader {
  public:
   struct Found {
-    Failure failure;
+    core::SqliteFailure failure;
     std::optional<Entry> entry;
   };
 
-  Failure open(const std::string& path);
+  core::SqliteFailure open(const std::string& path);
 
   // The first of `candidates`, of which there is one at least, that is live at `now`, seen through
   // what is pending (by ascending position).
   Found find(const ScopeId& scope, std::span<const PrefixHash> candidates, std::int64_t now,
              std::span<const PendingCommits::State> pending);
 
-  [[nodiscard]] const WalIndex& wal_index() const { return connection_.wal_index(); }
+  [[nodiscard]] const core::WalIndex& wal_index() const { return connection_.wal_index(); }
 
  private:
   class Reading;
@@ -37,10 +37,10 @@ class SqliteReader {
                    std::size_t to, std::int64_t now,
                    std::span<const PendingCommits::State> pending);
 
-  SqliteConnection connection_;
-  SqliteStatement begin_;
-  SqliteStatement select_;
-  SqliteStatement end_;
+  core::SqliteConnection connection_;
+  core::SqliteStatement begin_;
+  core::SqliteStatement select_;
+  core::SqliteStatement end_;
 };
 
 }  // namespace satchel::prompt_cache

@@ -18,14 +18,14 @@ constexpr const char* kTable =
 constexpr const char* kIndex = "CREATE INDEX entries_by_expiry ON entries(expires_at)";
 
 struct Answer {
-  Failure failure;
+  core::SqliteFailure failure;
   std::int64_t number = 0;
   std::string text;
 };
 
-Answer ask(SqliteConnection& connection, const std::string& sql) {
+Answer ask(core::SqliteConnection& connection, const std::string& sql) {
   Answer answer;
-  SqliteStatement statement;
+  core::SqliteStatement statement;
   answer.failure = connection.prepare(sql.c_str(), statement);
   if (answer.failure.failed()) return answer;
   const int rc = statement.step();
@@ -38,23 +38,23 @@ Answer ask(SqliteConnection& connection, const std::string& sql) {
   return answer;
 }
 
-Failure use_wal(SqliteConnection& connection) {
+core::SqliteFailure use_wal(core::SqliteConnection& connection) {
   Answer mode = ask(connection, "PRAGMA journal_mode=WAL");
   if (mode.failure.failed()) return mode.failure;
   if (mode.text != "wal") {
-    return {Trouble::kRefused, "this file system cannot hold a database in WAL mode"};
+    return {core::SqliteTrouble::kRefused, "this file system cannot hold a database in WAL mode"};
   }
   return {};
 }
 
-Failure make_schema(SqliteConnection& connection) {
-  if (Failure failure = use_wal(connection); failure.failed()) return failure;
+core::SqliteFailure make_schema(core::SqliteConnection& connection) {
+  if (core::SqliteFailure failure = use_wal(connection); failure.failed()) return failure;
   const std::string sql = std::string("BEGIN IMMEDIATE;") + kTable + ';' + kIndex +
                           ";PRAGMA application_id=" + std::to_string(kApplicationId) +
                           ";PRAGMA user_version=" + std::to_string(kVersion) + ";COMMIT";
   const int rc = connection.execute(sql.c_str());
   if (rc == SQLITE_OK) return {};
-  Failure failure = connection.failure(rc, "cannot make the tables");
+  core::SqliteFailure failure = connection.failure(rc, "cannot make the tables");
   connection.roll_back();
   return failure;
 }
@@ -79,7 +79,7 @@ std::uint64_t word_at(const std::uint8_t* bytes) {
 
 }  // namespace
 
-Failure prepare_schema(SqliteConnection& connection) {
+core::SqliteFailure prepare_schema(core::SqliteConnection& connection) {
   const Answer application = ask(connection, "PRAGMA application_id");
   if (application.failure.failed()) return application.failure;
   const Answer version = ask(connection, "PRAGMA user_version");
@@ -91,18 +91,19 @@ Failure prepare_schema(SqliteConnection& connection) {
     return make_schema(connection);
   }
   if (application.number != kApplicationId) {
-    return {Trouble::kForeign, "the database belongs to another application, left as it is"};
+    return {core::SqliteTrouble::kForeign,
+            "the database belongs to another application, left as it is"};
   }
   if (version.number > kVersion) {
-    return {Trouble::kForeign, "the database has schema version " + std::to_string(version.number) +
-                                   ", this library knows up to " + std::to_string(kVersion) +
-                                   ", left as it is"};
+    return {core::SqliteTrouble::kForeign,
+            "the database has schema version " + std::to_string(version.number) +
+                ", this library knows up to " + std::to_string(kVersion) + ", left as it is"};
   }
   const Answer ours = ask(connection, "SELECT count(*) FROM sqlite_schema WHERE sql IN (" +
                                           quoted(kTable) + ',' + quoted(kIndex) + ')');
   if (ours.failure.failed()) return ours.failure;
   if (version.number != kVersion || ours.number != 2) {
-    return {Trouble::kDamaged, "the database has not the tables it should have"};
+    return {core::SqliteTrouble::kDamaged, "the database has not the tables it should have"};
   }
   return use_wal(connection);
 }
@@ -118,7 +119,7 @@ std::uint32_t seal_of(const EntryKey& key, std::uint32_t tokens, Tier tier,
   return static_cast<std::uint32_t>(seal);
 }
 
-std::optional<Entry> entry_of_row(const SqliteStatement& row, const EntryKey& key) {
+std::optional<Entry> entry_of_row(const core::SqliteStatement& row, const EntryKey& key) {
   if (!std::ranges::equal(row.bytes(0), key.scope)) return std::nullopt;
   if (!std::ranges::equal(row.bytes(1), key.hash)) return std::nullopt;
   const std::int64_t tokens = row.integer(2);

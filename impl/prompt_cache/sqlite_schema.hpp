@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/sqlite_connection.hpp"
 #include "prompt_cache/entry_key.hpp"
-#include "prompt_cache/sqlite_connection.hpp"
 
 namespace satchel::prompt_cache {
 
@@ -22,7 +22,7 @@ constexpr const char* kSelectRow =
     "SELECT scope, hash, tokens, tier, expires_at, seal FROM entries WHERE key = ?1";
 
 // Makes the schema in an empty database, and checks that of any other. kForeign: not ours.
-Failure prepare_schema(SqliteConnection& connection);
+core::SqliteFailure prepare_schema(core::SqliteConnection& connection);
 
 // SQLite does not notice bytes that changed inside a row, and these bytes are money.
 std::uint32_t seal_of(const EntryKey& key, std::uint32_t tokens, Tier tier,
@@ -33,6 +33,6 @@ inline std::int64_t row_key(const EntryKey& key) {
 }
 
 // The entry that the row of kSelectRow holds for `key`, if it does and its seal is right.
-std::optional<Entry> entry_of_row(const SqliteStatement& row, const EntryKey& key);
+std::optional<Entry> entry_of_row(const core::SqliteStatement& row, const EntryKey& key);
 
 }  // namespace satchel::prompt_cache

@@ -30,7 +30,7 @@ void Complaint::over(const std::string& message) {
 
 SqliteSlot::SqliteSlot(const std::string& directory, std::uint64_t max_bytes, std::size_t readers,
                        std::int64_t retry_interval_ns, core::Clock& clock, core::Log& log)
-    : files_(directory),
+    : files_(directory, "prompt_cache"),
       max_bytes_(max_bytes),
       readers_(readers),
       retry_interval_(retry_interval_ns),
@@ -49,7 +49,7 @@ std::shared_ptr<SqliteStore> SqliteSlot::get_in_place() {
   std::int64_t last = last_look_ns_.load(std::memory_order_relaxed);
   if (now - last < kLookIntervalNs) return store;
   if (!last_look_ns_.compare_exchange_strong(last, now)) return store;
-  const Failure failure = store->in_place();
+  const core::SqliteFailure failure = store->in_place();
   if (!failure.failed()) return store;
   empty(store, failure);
   return nullptr;
@@ -60,13 +60,14 @@ std::string SqliteSlot::why_empty() {
   return why_empty_;
 }
 
-void SqliteSlot::empty(const std::shared_ptr<SqliteStore>& store, const Failure& failure) {
+void SqliteSlot::empty(const std::shared_ptr<SqliteStore>& store,
+                       const core::SqliteFailure& failure) {
   const std::lock_guard lock(mutex_);
   if (store_ != store) return;  // another thread was faster
   store_.reset();
   why_empty_ = failure.message;
   unsaid_ = true;
-  if (failure.trouble == Trouble::kDamaged) damaged_ = store->database();
+  if (failure.trouble == core::SqliteTrouble::kDamaged) damaged_ = store->database();
 }
 
 // Said by the thread that fills the slot, so that the end of a complaint comes after it, and that

@@ -43,7 +43,7 @@ class SqliteSlot {
   [[nodiscard]] std::string why_empty();
 
   // The store turned out wrong: nobody gets it again, those who have it finish.
-  void empty(const std::shared_ptr<SqliteStore>& store, const Failure& failure);
+  void empty(const std::shared_ptr<SqliteStore>& store, const core::SqliteFailure& failure);
 
   // Tries to fill the slot, and says what became of it.
   void open();
@@ -51,10 +51,10 @@ class SqliteSlot {
   void complain();
   [[nodiscard]] Steady::time_point next_open() const { return next_open_; }
 
-  [[nodiscard]] const SqliteFiles& files() const { return files_; }
+  [[nodiscard]] const core::SqliteFiles& files() const { return files_; }
 
  private:
-  const SqliteFiles files_;
+  const core::SqliteFiles files_;
   const std::uint64_t max_bytes_;
   const std::size_t readers_;
   const std::chrono::nanoseconds retry_interval_;

@@ -12,20 +12,24 @@ namespace {
 // Opening takes milliseconds; whoever holds the lock for longer is stopped or starved.
 constexpr std::int64_t kLockPatienceNs = core::kNanosPerSecond;
 
-Failure refused(core::Error error) { return {Trouble::kRefused, std::move(error.message)}; }
+core::SqliteFailure refused(core::Error error) {
+  return {core::SqliteTrouble::kRefused, std::move(error.message)};
+}
 
 }  // namespace
 
-SqliteStore::Opened SqliteStore::open(const SqliteFiles& files, std::uint64_t max_bytes,
+SqliteStore::Opened SqliteStore::open(const core::SqliteFiles& files, std::uint64_t max_bytes,
                                       std::size_t readers,
                                       const std::optional<core::FileIdentity>& damaged) {
   if (core::Result<void> made = files.make_directory(); !made.ok()) {
     return {refused(made.take_error()), nullptr, {}};
   }
-  auto lock = files.lock(IndexLock::Purpose::kOpen, kLockPatienceNs);
+  auto lock = files.lock(core::DatabaseLock::Purpose::kOpen, kLockPatienceNs);
   if (!lock.ok()) return {refused(lock.take_error()), nullptr, {}};
   if (lock.value() == nullptr) {
-    return {{Trouble::kBusy, "another process is opening " + files.database()}, nullptr, {}};
+    return {{core::SqliteTrouble::kBusy, "another process is opening " + files.database()},
+            nullptr,
+            {}};
   }
 
   Opened opened;
@@ -43,7 +47,7 @@ SqliteStore::Opened SqliteStore::open(const SqliteFiles& files, std::uint64_t ma
     opened.failure = opened.store->connect(max_bytes, readers);
     if (!opened.failure.failed()) return opened;
     opened.store.reset();
-    if (opened.failure.trouble != Trouble::kDamaged) break;
+    if (opened.failure.trouble != core::SqliteTrouble::kDamaged) break;
     opened.set_aside = opened.failure.message;
     if (core::Result<void> done = files.set_aside(); !done.ok()) {
       return {refused(done.take_error()), nullptr, {}};
@@ -52,14 +56,14 @@ SqliteStore::Opened SqliteStore::open(const SqliteFiles& files, std::uint64_t ma
   return opened;
 }
 
-Failure SqliteStore::connect(std::uint64_t max_bytes, std::size_t readers) {
-  const FilesAtPath before = files_.look();
-  if (Failure failure = writer_.open(files_.database(), max_bytes); failure.failed()) {
+core::SqliteFailure SqliteStore::connect(std::uint64_t max_bytes, std::size_t readers) {
+  const core::FilesAtPath before = files_.look();
+  if (core::SqliteFailure failure = writer_.open(files_.database(), max_bytes); failure.failed()) {
     return failure;
   }
   for (std::size_t i = 0; i < std::max<std::size_t>(readers, 1); ++i) {
     readers_.push_back(std::make_unique<SqliteReader>());
-    if (Failure failure = readers_.back()->open(files_.database()); failure.failed()) {
+    if (core::SqliteFailure failure = readers_.back()->open(files_.database()); failure.failed()) {
       return failure;
     }
     free_.push_back(readers_.back().get());
@@ -67,7 +71,7 @@ Failure SqliteStore::connect(std::uint64_t max_bytes, std::size_t readers) {
   opened_ = files_.look();
   // Whoever keeps to the lock cannot have changed the files meanwhile; a person can.
   if (opened_.database.identity != before.database.identity || !shares_wal_index()) {
-    return {Trouble::kReplaced, "the files were replaced while they were opened"};
+    return {core::SqliteTrouble::kReplaced, "the files were replaced while they were opened"};
   }
   largest_seen_ = opened_.database.size;
   return {};
@@ -81,18 +85,20 @@ bool SqliteStore::shares_wal_index() const {
          });
 }
 
-Failure SqliteStore::in_place() {
-  const FilesAtPath now = files_.look();
+core::SqliteFailure SqliteStore::in_place() {
+  const core::FilesAtPath now = files_.look();
   if (now.database.kind == core::FileKind::kAbsent) {
-    return {Trouble::kReplaced, "the database is gone"};
+    return {core::SqliteTrouble::kReplaced, "the database is gone"};
   }
   const bool same = now.database.identity == opened_.database.identity &&
                     now.wal.identity == opened_.wal.identity &&
                     now.shm.identity == opened_.shm.identity;
-  if (!same) return {Trouble::kReplaced, "the database's files were removed or replaced"};
+  if (!same)
+    return {core::SqliteTrouble::kReplaced, "the database's files were removed or replaced"};
   std::uint64_t largest = largest_seen_.load(std::memory_order_relaxed);
   // Nothing that we do makes the file smaller. Opened again it shows whether it is still sound.
-  if (now.database.size < largest) return {Trouble::kReplaced, "the database was cut short"};
+  if (now.database.size < largest)
+    return {core::SqliteTrouble::kReplaced, "the database was cut short"};
   while (largest < now.database.size &&
          !largest_seen_.compare_exchange_weak(largest, now.database.size)) {
   }

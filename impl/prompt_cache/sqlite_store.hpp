@@ -11,8 +11,8 @@
 #include <optional>
 #include <vector>
 
-#include "prompt_cache/sqlite_connection.hpp"
-#include "prompt_cache/sqlite_files.hpp"
+#include "core/sqlite_connection.hpp"
+#include "core/sqlite_files.hpp"
 #include "prompt_cache/sqlite_reader.hpp"
 #include "prompt_cache/sqlite_writer.hpp"
 
@@ -21,19 +21,19 @@ namespace satchel::prompt_cache {
 class SqliteStore {
  public:
   struct Opened {
-    Failure failure;
+    core::SqliteFailure failure;
     std::shared_ptr<SqliteStore> store;
     std::string set_aside;  // why a database was set aside, if one was
   };
   // Opens the database, and makes directory and database where they are missing. One that is no
   // sound database, or is the file `damaged`, is set aside and made anew; never under another
   // process that does the same, and never one that another process has made anew already.
-  static Opened open(const SqliteFiles& files, std::uint64_t max_bytes, std::size_t readers,
+  static Opened open(const core::SqliteFiles& files, std::uint64_t max_bytes, std::size_t readers,
                      const std::optional<core::FileIdentity>& damaged);
 
   // Whether the files at the path are still those that were opened. SQLite would not notice: it
   // would go on with files that nobody else sees, or, worse, with half of them.
-  Failure in_place();
+  core::SqliteFailure in_place();
 
   [[nodiscard]] core::FileIdentity database() const { return opened_.database.identity; }
 
@@ -59,17 +59,17 @@ class SqliteStore {
   };
   static Lease borrow(const std::shared_ptr<SqliteStore>& store, std::int64_t patience_ns);
 
-  explicit SqliteStore(const SqliteFiles& files) : files_(files) {}
+  explicit SqliteStore(const core::SqliteFiles& files) : files_(files) {}
   SqliteStore(const SqliteStore&) = delete;
   SqliteStore& operator=(const SqliteStore&) = delete;
 
  private:
-  Failure connect(std::uint64_t max_bytes, std::size_t readers);
+  core::SqliteFailure connect(std::uint64_t max_bytes, std::size_t readers);
   bool shares_wal_index() const;
   void give_back(SqliteReader* reader);
 
-  const SqliteFiles& files_;
-  FilesAtPath opened_;
+  const core::SqliteFiles& files_;
+  core::FilesAtPath opened_;
   std::atomic<std::uint64_t> largest_seen_{0};
   SqliteWriter writer_;
   std::vector<std::unique_ptr<SqliteReader>> readers_;

@@ -48,11 +48,12 @@ class SqliteWriter::Transaction {
   int code_;
 };
 
-Failure SqliteWriter::open(const std::string& path, std::uint64_t max_bytes) {
-  if (Failure failed = connection_.open(path, kCacheKib); failed.failed()) return failed;
+core::SqliteFailure SqliteWriter::open(const std::string& path, std::uint64_t max_bytes) {
+  if (core::SqliteFailure failed = connection_.open(path, kCacheKib); failed.failed())
+    return failed;
   sqlite3_busy_timeout(connection_.handle(), kBusyMillis);
-  if (Failure failed = prepare_schema(connection_); failed.failed()) return failed;
-  const std::pair<const char*, SqliteStatement*> statements[] = {
+  if (core::SqliteFailure failed = prepare_schema(connection_); failed.failed()) return failed;
+  const std::pair<const char*, core::SqliteStatement*> statements[] = {
       {"BEGIN IMMEDIATE", &begin_},
       {"COMMIT", &commit_},
       {"INSERT INTO entries(key, scope, hash, tokens, tier, expires_at, seal) "
@@ -69,10 +70,11 @@ Failure SqliteWriter::open(const std::string& path, std::uint64_t max_bytes) {
       {"PRAGMA page_count", &page_count_},
       {"PRAGMA freelist_count", &free_pages_}};
   for (const auto& [sql, statement] : statements) {
-    if (Failure failed = connection_.prepare(sql, *statement); failed.failed()) return failed;
+    if (core::SqliteFailure failed = connection_.prepare(sql, *statement); failed.failed())
+      return failed;
   }
-  SqliteStatement page_size;
-  Failure failed = connection_.prepare("PRAGMA page_size", page_size);
+  core::SqliteStatement page_size;
+  core::SqliteFailure failed = connection_.prepare("PRAGMA page_size", page_size);
   if (failed.failed()) return failed;
   if (const int rc = page_size.step(); rc != SQLITE_ROW) return failure(rc, "cannot read");
   const auto bound = static_cast<std::int64_t>(std::min<std::uint64_t>(max_bytes, 1ULL << 50));
@@ -88,9 +90,10 @@ Failure SqliteWriter::open(const std::string& path, std::uint64_t max_bytes) {
 
 SqliteWriter::Written SqliteWriter::write(std::span<const PendingCommit* const> commits) {
   if (wal_pages_ > kMostWalPages) {
-    Failure failed = checkpoint(false);
+    core::SqliteFailure failed = checkpoint(false);
     if (!failed.failed() && wal_pages_ > kMostWalPages) {
-      failed = {Trouble::kRefused, "the WAL cannot be emptied: somebody has been reading for long"};
+      failed = {core::SqliteTrouble::kRefused,
+                "the WAL cannot be emptied: somebody has been reading for long"};
     }
     if (failed.failed()) return {std::move(failed), 0, 0, 0};
   }
@@ -193,7 +196,7 @@ bool SqliteWriter::make_room() {
 
 int SqliteWriter::pages_in_use(std::int64_t* pages) {
   std::int64_t counts[2] = {0, 0};
-  SqliteStatement* const statements[2] = {&page_count_, &free_pages_};
+  core::SqliteStatement* const statements[2] = {&page_count_, &free_pages_};
   for (int i = 0; i < 2; ++i) {
     const int rc = statements[i]->step();
     if (rc == SQLITE_ROW) counts[i] = statements[i]->integer(0);
@@ -234,7 +237,7 @@ SqliteWriter::Swept SqliteWriter::sweep(std::int64_t now) {
   return swept;
 }
 
-Failure SqliteWriter::clear() {
+core::SqliteFailure SqliteWriter::clear() {
   {
     Transaction transaction(*this);
     int rc = transaction.begun();
@@ -246,19 +249,19 @@ Failure SqliteWriter::clear() {
   return {};
 }
 
-Failure SqliteWriter::checkpoint(bool whole) {
+core::SqliteFailure SqliteWriter::checkpoint(bool whole) {
   int wal_pages = 0;
   int moved = 0;
   const int rc = sqlite3_wal_checkpoint_v2(
       connection_.handle(), "main", whole ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
       &wal_pages, &moved);
   if (rc == SQLITE_OK && moved == wal_pages) wal_pages_ = 0;
-  return rc == SQLITE_OK ? Failure{} : failure(rc, "cannot checkpoint");
+  return rc == SQLITE_OK ? core::SqliteFailure{} : failure(rc, "cannot checkpoint");
 }
 
-Failure SqliteWriter::failure(int code, const char* doing) const {
+core::SqliteFailure SqliteWriter::failure(int code, const char* doing) const {
   if (connection_.wal_index().broken()) {
-    return {Trouble::kReplaced, "the -shm file was cut short or cannot be written"};
+    return {core::SqliteTrouble::kReplaced, "the -shm file was cut short or cannot be written"};
   }
   return connection_.failure(code, doing);
 }

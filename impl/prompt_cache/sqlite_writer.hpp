@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
+#include "core/sqlite_connection.hpp"
 #include "prompt_cache/pending_commits.hpp"
-#include "prompt_cache/sqlite_connection.hpp"
 
 namespace satchel::prompt_cache {
 
@@ -14,10 +14,10 @@ namespace satchel::prompt_cache {
 class SqliteWriter {
  public:
   // Opens the database and makes or checks its schema.
-  Failure open(const std::string& path, std::uint64_t max_bytes);
+  core::SqliteFailure open(const std::string& path, std::uint64_t max_bytes);
 
   struct Written {
-    Failure failure;  // nothing was written
+    core::SqliteFailure failure;  // nothing was written
     std::uint64_t written = 0;
     std::uint64_t refreshed = 0;
     std::uint64_t evicted = 0;
@@ -26,7 +26,7 @@ class SqliteWriter {
   Written write(std::span<const PendingCommit* const> commits);
 
   struct Swept {
-    Failure failure;
+    core::SqliteFailure failure;
     std::uint64_t rows = 0;
     bool more = false;  // there may be more to do
   };
@@ -35,12 +35,12 @@ class SqliteWriter {
   Swept sweep(std::int64_t now);
 
   // Drops every entry.
-  Failure clear();
+  core::SqliteFailure clear();
 
   // Moves what the WAL holds into the database. `whole`: also empties the WAL, if nobody reads.
-  Failure checkpoint(bool whole);
+  core::SqliteFailure checkpoint(bool whole);
 
-  [[nodiscard]] const WalIndex& wal_index() const { return connection_.wal_index(); }
+  [[nodiscard]] const core::WalIndex& wal_index() const { return connection_.wal_index(); }
 
  private:
   class Transaction;
@@ -51,18 +51,18 @@ class SqliteWriter {
   int evict(std::int64_t rows, std::uint64_t* evicted);
   bool make_room();
   int pages_in_use(std::int64_t* pages);
-  [[nodiscard]] Failure failure(int code, const char* doing) const;
+  [[nodiscard]] core::SqliteFailure failure(int code, const char* doing) const;
 
-  SqliteConnection connection_;
-  SqliteStatement begin_;
-  SqliteStatement commit_;
-  SqliteStatement upsert_;
-  SqliteStatement select_;
-  SqliteStatement refresh_;
-  SqliteStatement delete_expired_;
-  SqliteStatement delete_soonest_;
-  SqliteStatement page_count_;
-  SqliteStatement free_pages_;
+  core::SqliteConnection connection_;
+  core::SqliteStatement begin_;
+  core::SqliteStatement commit_;
+  core::SqliteStatement upsert_;
+  core::SqliteStatement select_;
+  core::SqliteStatement refresh_;
+  core::SqliteStatement delete_expired_;
+  core::SqliteStatement delete_soonest_;
+  core::SqliteStatement page_count_;
+  core::SqliteStatement free_pages_;
   std::int64_t most_pages_ = 0;
   std::int64_t enough_pages_ = 0;  // from here on what comes in pushes others out
   int wal_pages_ = 0;

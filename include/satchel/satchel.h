@@ -19,10 +19,11 @@
  *
  * THREADS
  * Any thread may use any handle at any time, with one exception: a
- * satchel_request and a satchel_usage_filter are used by one thread at a time
- * (different threads may take turns). A second thread that comes in meanwhile
- * gets SATCHEL_ERR_BUSY; nothing breaks. Closing a handle waits for the calls
- * that are inside it; calls that come later get SATCHEL_ERR_HANDLE.
+ * satchel_request, a satchel_usage_filter, a satchel_tool_lease and a
+ * satchel_tool_writer are used by one thread at a time (different threads may
+ * take turns). A second thread that comes in meanwhile gets SATCHEL_ERR_BUSY;
+ * nothing breaks. Closing a handle waits for the calls that are inside it; calls
+ * that come later get SATCHEL_ERR_HANDLE.
  *
  * FORK
  * A child process does not inherit open handles: calls on them return
@@ -81,22 +82,31 @@ enum {
   SATCHEL_REJECTED = 2,     /* the client's mistake: answer with the body given */
   SATCHEL_UNCHANGED = 3,    /* nothing to edit: use what you passed in */
   SATCHEL_NOT_HANDLED = 4,  /* from a callback: use the built-in instead */
+  SATCHEL_MISS = 5,         /* there is no such entry */
+  SATCHEL_INVALIDATED = 6,  /* there is one, but a file it depends on has changed */
+  SATCHEL_LEASED = 7,       /* the caller's turn to compute it */
+  SATCHEL_WAIT = 8,         /* somebody else is computing it */
+  SATCHEL_NOT_STORED = 9,   /* fine, but not kept: the message says why */
+  SATCHEL_OVERSIZED = 10,   /* too large to be hashed */
 
   /* errors */
-  SATCHEL_ERR_ARGUMENT = -1, /* a NULL, a wrong struct_size, a value out of range */
-  SATCHEL_ERR_HANDLE = -2,   /* the handle is NULL, closed, or none of ours */
-  SATCHEL_ERR_STATE = -3,    /* right call, wrong moment */
-  SATCHEL_ERR_CONFIG = -4,   /* the configuration: the message names the key */
-  SATCHEL_ERR_MEMORY = -5,   /* an allocation failed */
-  SATCHEL_ERR_IO = -6,       /* the operating system said no: see os_errno */
-  SATCHEL_ERR_BUSY = -7,     /* another thread is inside, or a callback of it is */
-  SATCHEL_ERR_CALLBACK = -8, /* a callback of the host failed */
-  SATCHEL_ERR_FORKED = -9,   /* the handle belongs to the parent process */
-  SATCHEL_ERR_STREAM = -10,  /* the response cannot go on: break the connection */
-  SATCHEL_ERR_JSON = -11,    /* the text is not JSON */
-  SATCHEL_ERR_TIMEOUT = -12, /* not done within the time given */
-  SATCHEL_ERR_LIMIT = -13,   /* larger than a configured bound */
-  SATCHEL_ERR_INTERNAL = -14 /* a defect of the library: please report it */
+  SATCHEL_ERR_ARGUMENT = -1,   /* a NULL, a wrong struct_size, a value out of range */
+  SATCHEL_ERR_HANDLE = -2,     /* the handle is NULL, closed, or none of ours */
+  SATCHEL_ERR_STATE = -3,      /* right call, wrong moment */
+  SATCHEL_ERR_CONFIG = -4,     /* the configuration: the message names the key */
+  SATCHEL_ERR_MEMORY = -5,     /* an allocation failed */
+  SATCHEL_ERR_IO = -6,         /* the operating system said no: see os_errno */
+  SATCHEL_ERR_BUSY = -7,       /* another thread is inside, or a callback of it is */
+  SATCHEL_ERR_CALLBACK = -8,   /* a callback of the host failed */
+  SATCHEL_ERR_FORKED = -9,     /* the handle belongs to the parent process */
+  SATCHEL_ERR_STREAM = -10,    /* the response cannot go on: break the connection */
+  SATCHEL_ERR_JSON = -11,      /* the text is not JSON */
+  SATCHEL_ERR_TIMEOUT = -12,   /* not done within the time given */
+  SATCHEL_ERR_LIMIT = -13,     /* larger than a configured bound */
+  SATCHEL_ERR_INTERNAL = -14,  /* a defect of the library: please report it */
+  SATCHEL_ERR_INTEGRITY = -15, /* stored bytes do not match their hash */
+  SATCHEL_ERR_META = -16,      /* what is stored beside a payload cannot be read */
+  SATCHEL_ERR_NO_SPACE = -17   /* disk or quota full */
 };
 
 /* The constant's name without the prefix ("ERR_CONFIG"), NUL-terminated, static;
@@ -172,7 +182,9 @@ enum { SATCHEL_LOG_DEBUG = 0, SATCHEL_LOG_INFO = 1, SATCHEL_LOG_WARN = 2, SATCHE
  *  - it reports failure by a negative status; SATCHEL_NOT_HANDLED asks for the
  *    built-in;
  *  - it may use other handles. Closing the handle it was called for gets
- *    SATCHEL_ERR_BUSY, using the same request gets SATCHEL_ERR_BUSY;
+ *    SATCHEL_ERR_BUSY, using the same request or the same tool cache, its leases
+ *    and its writers gets SATCHEL_ERR_BUSY; so does using any tool cache on one of
+ *    the library's own threads;
  *  - texts it is given are valid until it returns.
  */
 typedef struct satchel_host {
@@ -746,6 +758,377 @@ SATCHEL_API satchel_status satchel_outcome_free(satchel_outcome** outcome);
  */
 SATCHEL_API satchel_status satchel_json_canonical(const char* json, size_t json_len,
                                                   satchel_buffer* out, satchel_error* error);
+
+/* ==========================================================================
+ *                               THE TOOL CACHE
+ *
+ * Has this tool call been made, and is its result still true? Results are kept
+ * under the hash of the call's input, served byte for byte, and only while every
+ * file they depend on (root) is unchanged; what depends on another result
+ * (upstream) goes with it. The store is a directory in the format of the crate
+ * verdant-cache-runtime 0.5.2, shared with it and with other processes.
+ *
+ *   satchel_tool_get_or_begin  -> the result | yours to compute | somebody does
+ *      ... the tool runs ...
+ *   satchel_tool_lease_commit     stored, unless a root changed meanwhile
+ *   satchel_tool_lease_free
+ *
+ * or, without leases, satchel_tool_lookup_revalidate and satchel_tool_persist.
+ * From whoever edits files: satchel_tool_invalidate_path.
+ *
+ * A key is 64 lowercase hexadecimal digits: BLAKE3 of the call's canonical input
+ * (satchel_tool_key). Anything else is ERR_ARGUMENT. Paths are bytes; relative
+ * ones are resolved against the workspace, none may hold a NUL byte. All calls here
+ * may wait for the disk.
+ * ========================================================================== */
+
+typedef struct satchel_tool_cache satchel_tool_cache;
+typedef struct satchel_tool_result satchel_tool_result; /* a result that was stored */
+typedef struct satchel_tool_lease satchel_tool_lease;   /* one's turn to compute */
+typedef struct satchel_tool_writer satchel_tool_writer; /* a payload on its way in */
+
+/* A file or directory a result depends on. expected_hash is its fingerprint, by
+ * form: "dir:..." over a directory's entry names, "stat:..." over size and mtime,
+ * anything else BLAKE3 of the content. This struct stands in arrays and never
+ * grows. */
+typedef struct satchel_root {
+  satchel_view path;
+  satchel_view expected_hash;
+} satchel_root;
+
+/* What is stored beside a payload. An upstream that is no key is ERR_ARGUMENT. */
+typedef struct satchel_tool_meta {
+  size_t struct_size;
+  satchel_view kind; /* "read", "bash", ...: free text, for statistics */
+  const satchel_root* roots;
+  size_t root_count;
+  const satchel_view* upstreams; /* keys of the results it was made from */
+  size_t upstream_count;
+} satchel_tool_meta;
+
+#define SATCHEL_TOOL_META_INIT \
+  { sizeof(satchel_tool_meta), {NULL, 0}, NULL, 0, NULL, 0 }
+
+SATCHEL_API void satchel_tool_meta_init(satchel_tool_meta* meta);
+
+/* Answers that a store of the host fills; valid until its callback returns. */
+typedef struct satchel_stored_answer satchel_stored_answer;
+typedef struct satchel_keys_answer satchel_keys_answer;
+
+/* From lookup: the entry's bytes. Copied. */
+SATCHEL_API satchel_status satchel_stored_set(satchel_stored_answer* answer, const char* payload,
+                                              size_t payload_len, const char* meta,
+                                              size_t meta_len);
+/* From iterate and evict: one more entry; meta is not read by evict. Copied. */
+SATCHEL_API satchel_status satchel_keys_add(satchel_keys_answer* answer, const char* key,
+                                            size_t key_len, const char* meta, size_t meta_len);
+
+/*
+ * A store of the host's own, instead of the directory. All callbacks are needed.
+ * Meta is the text of the reference's meta.json; the store keeps it as it is. A
+ * store checks nothing: hashes, roots and leases remain the library's affair, single
+ * flight then holds within this process. There is no built-in to fall back to: any
+ * answer but OK is ERR_CALLBACK, and names the callback.
+ */
+typedef struct satchel_tool_store {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  satchel_status (*persist)(void* user, const char* key, size_t key_len, const char* payload,
+                            size_t payload_len, const char* meta, size_t meta_len);
+  /* OK without satchel_stored_set: there is no such entry. */
+  satchel_status (*lookup)(void* user, const char* key, size_t key_len,
+                           satchel_stored_answer* answer);
+  /* *removed: 1 if anything was there. */
+  satchel_status (*remove)(void* user, const char* key, size_t key_len, int32_t* removed);
+  satchel_status (*contains)(void* user, const char* key, size_t key_len, int32_t* present);
+  /* Every entry, by satchel_keys_add. */
+  satchel_status (*iterate)(void* user, satchel_keys_answer* answer);
+  satchel_status (*total_bytes)(void* user, uint64_t* bytes);
+  /* Removes entries until total_bytes is at most cap; those removed, by
+   * satchel_keys_add without a meta. */
+  satchel_status (*evict_to_cap)(void* user, uint64_t cap, satchel_keys_answer* answer);
+} satchel_tool_store;
+
+#define SATCHEL_TOOL_STORE_INIT \
+  { sizeof(satchel_tool_store), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+
+SATCHEL_API void satchel_tool_store_init(satchel_tool_store* store);
+
+/* Where a cache lives. Bytes, not NUL-terminated. */
+typedef struct satchel_tool_place {
+  size_t struct_size;
+  satchel_view store;     /* the directory, made where it is missing; empty with host_store */
+  satchel_view workspace; /* empty: the working directory at this moment */
+  const satchel_tool_store* host_store; /* NULL: the directory */
+} satchel_tool_place;
+
+#define SATCHEL_TOOL_PLACE_INIT \
+  { sizeof(satchel_tool_place), {NULL, 0}, {NULL, 0}, NULL }
+
+SATCHEL_API void satchel_tool_place_init(satchel_tool_place* place);
+
+/*
+ * Opens a tool cache.
+ *   library  lends its clock and log.
+ *   place    where; the store's table is copied, its release runs once, also when
+ *            this call fails.
+ *   config   JSON object, all keys optional; docs/configuration.md has them with
+ *            their defaults. The most common:
+ *              "max_bytes", "max_entries", "max_age_s"   bounds kept in the background
+ *              "strict": true                            hash every root every time
+ *              "stats_path": "/file.jsonl"               a line a call
+ *   out      satchel_tool_cache_close releases it.
+ * Reads nothing in bulk. Returns OK, ERR_HANDLE, ERR_ARGUMENT, ERR_CONFIG, ERR_IO
+ * (the directory cannot be made or read), ERR_MEMORY.
+ */
+SATCHEL_API satchel_status satchel_tool_cache_open(satchel_library* library,
+                                                   const satchel_tool_place* place,
+                                                   const char* config, size_t config_len,
+                                                   satchel_tool_cache** out, satchel_error* error);
+
+/* Closes and sets *cache to NULL. Results stay readable; leases and writers still
+ * open answer ERR_HANDLE and are freed as ever. Returns as satchel_close. */
+SATCHEL_API satchel_status satchel_tool_cache_close(satchel_tool_cache** cache);
+
+/* The key of a call: BLAKE3 of its canonical input, in hexadecimal, and a NUL.
+ * key: room for 65 bytes. */
+SATCHEL_API satchel_status satchel_tool_key(const char* input, size_t input_len, char* key,
+                                            satchel_error* error);
+/* The key under which a result's own bytes are known: of "tool_result\0" + content. */
+SATCHEL_API satchel_status satchel_tool_result_key(const char* content, size_t content_len,
+                                                   char* key, satchel_error* error);
+
+/* ------------------------------------------------------------------- lookups */
+
+/*
+ * The stored result, its roots not looked at.
+ * OK: *out, released by satchel_tool_result_free. MISS. ERR_INTEGRITY: the payload
+ * is not what was stored; ERR_META: what stands beside it cannot be read. Neither
+ * removes anything, and both come again. ERR_IO.
+ * A result may be read by several threads at once, also after the cache is closed.
+ */
+SATCHEL_API satchel_status satchel_tool_lookup(satchel_tool_cache* cache, const char* key,
+                                               size_t key_len, satchel_tool_result** out,
+                                               satchel_error* error);
+
+/* The same, if every root is as it was: else INVALIDATED, and error.message names
+ * the root. The entry stays on disk: put the file back, and it hits again. */
+SATCHEL_API satchel_status satchel_tool_lookup_revalidate(satchel_tool_cache* cache,
+                                                          const char* key, size_t key_len,
+                                                          satchel_tool_result** out,
+                                                          satchel_error* error);
+
+/* What is known of a result. Views are valid until satchel_tool_result_free. */
+typedef struct satchel_tool_result_info {
+  size_t struct_size;
+  satchel_view kind;
+  satchel_view payload_hash; /* BLAKE3 of the payload, hexadecimal */
+  uint64_t bytes;            /* of the payload */
+  uint64_t root_count;
+  uint64_t upstream_count;
+} satchel_tool_result_info;
+
+#define SATCHEL_TOOL_RESULT_INFO_INIT \
+  { sizeof(satchel_tool_result_info), {NULL, 0}, {NULL, 0}, 0, 0, 0 }
+
+SATCHEL_API satchel_status satchel_tool_result_info_get(satchel_tool_result* result,
+                                                        satchel_tool_result_info* info,
+                                                        satchel_error* error);
+SATCHEL_API satchel_status satchel_tool_result_root(satchel_tool_result* result, size_t index,
+                                                    satchel_root* root, satchel_error* error);
+SATCHEL_API satchel_status satchel_tool_result_upstream(satchel_tool_result* result, size_t index,
+                                                        satchel_view* key, satchel_error* error);
+/* The whole payload, in memory, until satchel_tool_result_free. */
+SATCHEL_API satchel_status satchel_tool_result_payload(satchel_tool_result* result,
+                                                       satchel_view* payload, satchel_error* error);
+/* Up to `capacity` bytes from `offset` into `data`; *got is 0 at the end. For
+ * payloads that should not stand in memory whole. ERR_INTEGRITY: the file was
+ * written to since it was checked; what was read before is void too. */
+SATCHEL_API satchel_status satchel_tool_result_read(satchel_tool_result* result, uint64_t offset,
+                                                    char* data, size_t capacity, size_t* got,
+                                                    satchel_error* error);
+SATCHEL_API satchel_status satchel_tool_result_free(satchel_tool_result** result);
+
+/* ------------------------------------------------------------- storing results */
+
+/* Stores a result. The roots' hashes are those from before the tool ran.
+ * ERR_NO_SPACE: disk or quota is full; nothing was stored, nothing else harmed. */
+SATCHEL_API satchel_status satchel_tool_persist(satchel_tool_cache* cache, const char* key,
+                                                size_t key_len, const char* payload,
+                                                size_t payload_len, const satchel_tool_meta* meta,
+                                                satchel_error* error);
+
+/* Stores a result piece by piece; one thread at a time. *out is released by
+ * satchel_tool_writer_free, which stores nothing unless it was committed. Behind a
+ * write that failed, and behind the commit, everything else is ERR_STATE. */
+SATCHEL_API satchel_status satchel_tool_writer_new(satchel_tool_cache* cache, const char* key,
+                                                   size_t key_len, const satchel_tool_meta* meta,
+                                                   satchel_tool_writer** out, satchel_error* error);
+SATCHEL_API satchel_status satchel_tool_writer_write(satchel_tool_writer* writer, const char* data,
+                                                     size_t len, satchel_error* error);
+/* OK: stored. NOT_STORED as satchel_tool_lease_commit, for a writer of a lease. */
+SATCHEL_API satchel_status satchel_tool_writer_commit(satchel_tool_writer* writer,
+                                                      satchel_error* error);
+SATCHEL_API satchel_status satchel_tool_writer_free(satchel_tool_writer** writer);
+
+/* ------------------------------------------------------------- hash, run, hash */
+
+/* What a caller is about to compute. */
+typedef struct satchel_tool_call {
+  size_t struct_size;
+  satchel_view kind;
+  satchel_view args_summary; /* for the statistics line; may be empty */
+  /* Files the tool will read. expected_hash says the form of fingerprint to take
+   * ("dir:", "stat:", or empty for content); what follows the prefix is not read. */
+  const satchel_root* roots;
+  size_t root_count;
+  uint32_t wait_ms;  /* how long to wait for somebody else who computes it; 0: not */
+  uint32_t lease_ms; /* until when it should be done; 0: the configured "lease_ms" */
+} satchel_tool_call;
+
+#define SATCHEL_TOOL_CALL_INIT \
+  { sizeof(satchel_tool_call), {NULL, 0}, {NULL, 0}, NULL, 0, 0, 0 }
+
+SATCHEL_API void satchel_tool_call_init(satchel_tool_call* call);
+
+/*
+ * The result if it is known and true, else one caller among all threads and
+ * processes is told to compute it.
+ * OK: *result. LEASED: *lease is the caller's; the roots' fingerprints have been
+ * taken. WAIT: somebody else is computing, and was not done after wait_ms. A lease
+ * whose process died, or whose time is over, passes on.
+ * A damaged entry (ERR_INTEGRITY, ERR_META) counts as none: it is computed anew.
+ */
+SATCHEL_API satchel_status satchel_tool_get_or_begin(satchel_tool_cache* cache, const char* key,
+                                                     size_t key_len, const satchel_tool_call* call,
+                                                     satchel_tool_result** result,
+                                                     satchel_tool_lease** lease,
+                                                     satchel_error* error);
+
+/*
+ * Stores the result and ends the lease.
+ *   meta     NULL, or: upstreams; roots beside those of the call, with their
+ *            fingerprints from before the tool ran; a kind other than the call's.
+ * OK: stored. NOT_STORED: a root changed while the tool ran, or the lease had
+ * passed on: use the result, it is merely not kept; error.message says which.
+ * ERR_STATE when committed or abandoned before; ERR_NO_SPACE; ERR_IO.
+ */
+SATCHEL_API satchel_status satchel_tool_lease_commit(satchel_tool_lease* lease, const char* payload,
+                                                     size_t payload_len,
+                                                     const satchel_tool_meta* meta,
+                                                     satchel_error* error);
+/* The same, piece by piece: satchel_tool_writer_commit ends the lease. One writer a
+ * lease, a second is ERR_STATE; it is ERR_HANDLE once the lease was freed. */
+SATCHEL_API satchel_status satchel_tool_lease_writer(satchel_tool_lease* lease,
+                                                     const satchel_tool_meta* meta,
+                                                     satchel_tool_writer** out,
+                                                     satchel_error* error);
+/* There will be no result: whoever waits may begin. */
+SATCHEL_API satchel_status satchel_tool_lease_abandon(satchel_tool_lease* lease,
+                                                      satchel_error* error);
+/* Frees and sets *lease to NULL; abandons it if it was not ended. */
+SATCHEL_API satchel_status satchel_tool_lease_free(satchel_tool_lease** lease);
+
+/* ---------------------------------------------------------------- invalidation */
+
+/* *present: 1 if the entry is known to this process, or both its files are there. */
+SATCHEL_API satchel_status satchel_tool_contains(satchel_tool_cache* cache, const char* key,
+                                                 size_t key_len, int32_t* present,
+                                                 satchel_error* error);
+/* Drops one entry, whatever is there of it. What depends on it stays. */
+SATCHEL_API satchel_status satchel_tool_mark_dirty(satchel_tool_cache* cache, const char* key,
+                                                   size_t key_len, satchel_error* error);
+/* Drops everything that depends on the entry, directly or through others, whoever
+ * wrote it. *dropped: how many, the entry itself not among them. May be NULL. */
+SATCHEL_API satchel_status satchel_tool_invalidate_upstream(satchel_tool_cache* cache,
+                                                            const char* key, size_t key_len,
+                                                            uint64_t* dropped,
+                                                            satchel_error* error);
+/* Drops every entry with this path among its roots, and everything downstream.
+ * Canonical paths are compared, without regard to case; paths that do not exist, as
+ * written. *matches: how many had the path itself. May be NULL. */
+SATCHEL_API satchel_status satchel_tool_invalidate_path(satchel_tool_cache* cache, const char* path,
+                                                        size_t path_len, uint64_t* matches,
+                                                        satchel_error* error);
+
+/* ---------------------------------------------------------------- fingerprints */
+
+enum {
+  SATCHEL_FINGERPRINT_CONTENT = 0,        /* OVERSIZED above "hash_max_bytes" */
+  SATCHEL_FINGERPRINT_DIRECTORY = 1,      /* the sorted names of its entries */
+  SATCHEL_FINGERPRINT_STAT = 2,           /* size and mtime: cheap, and as weak */
+  SATCHEL_FINGERPRINT_CONTENT_OR_STAT = 3 /* stat above "hash_max_bytes" */
+};
+
+/* The fingerprint that a file or directory has now, for a root. OK: in *out.
+ * OVERSIZED: too large to hash; do not cache what depends on it. ERR_IO: missing
+ * or unreadable. */
+SATCHEL_API satchel_status satchel_tool_fingerprint(satchel_tool_cache* cache, const char* path,
+                                                    size_t path_len, int32_t form,
+                                                    satchel_buffer* out, satchel_error* error);
+
+/* ------------------------------------------------------- what is in it, upkeep */
+
+/* Entries that this process knows: those there at opening, stored or hit by it. */
+SATCHEL_API satchel_status satchel_tool_entry_count(satchel_tool_cache* cache, uint64_t* count,
+                                                    satchel_error* error);
+/* Their kinds, sorted: a JSON array of texts. */
+SATCHEL_API satchel_status satchel_tool_known_kinds(satchel_tool_cache* cache, satchel_buffer* out,
+                                                    satchel_error* error);
+/* Bytes of all files of the store; walks the directory. */
+SATCHEL_API satchel_status satchel_tool_total_bytes(satchel_tool_cache* cache, uint64_t* bytes,
+                                                    satchel_error* error);
+/* Removes entries, oldest payload first (by mtime, then key), until total_bytes is
+ * at most cap; half-written ones count. *dropped may be NULL. */
+SATCHEL_API satchel_status satchel_tool_evict_to_cap(satchel_tool_cache* cache, uint64_t cap,
+                                                     uint64_t* dropped, satchel_error* error);
+/* Keeps the configured bounds now, least recently used first. *dropped may be NULL. */
+SATCHEL_API satchel_status satchel_tool_evict(satchel_tool_cache* cache, uint64_t* dropped,
+                                              satchel_error* error);
+/* Removes what crashed processes left, if it is at least min_age_ms old: halves of
+ * entries, temporary files. *removed may be NULL. */
+SATCHEL_API satchel_status satchel_tool_sweep(satchel_tool_cache* cache, uint64_t min_age_ms,
+                                              uint64_t* removed, satchel_error* error);
+/* Makes the index anew from the store. Lookups go on meanwhile. */
+SATCHEL_API satchel_status satchel_tool_rebuild(satchel_tool_cache* cache, satchel_error* error);
+/* Waits until what runs in the background is done: the index in line with the
+ * store, fingerprints remembered. OK, or ERR_TIMEOUT. */
+SATCHEL_API satchel_status satchel_tool_cache_flush(satchel_tool_cache* cache, uint32_t timeout_ms,
+                                                    satchel_error* error);
+
+/* Everything countable, as a JSON object (docs/tool-cache.md has its members):
+ * entries and bytes by kind in the store, and what this process has done. */
+SATCHEL_API satchel_status satchel_tool_stats(satchel_tool_cache* cache, satchel_buffer* out,
+                                              satchel_error* error);
+/* The same counters in the Prometheus text format, satchel_tool_cache_*. */
+SATCHEL_API satchel_status satchel_tool_metrics(satchel_tool_cache* cache, satchel_buffer* out,
+                                                satchel_error* error);
+/* A page of the store's entries in the order of their keys, as a JSON array:
+ * at most `limit` (1 to 10000) behind the key `after` (empty: from the first), of
+ * one kind or, if it is empty, of all. */
+SATCHEL_API satchel_status satchel_tool_list(satchel_tool_cache* cache, const char* after,
+                                             size_t after_len, const char* kind, size_t kind_len,
+                                             uint32_t limit, satchel_buffer* out,
+                                             satchel_error* error);
+/* Why an entry is served or not, root by root and upstream by upstream: a JSON
+ * object. Changes nothing. */
+SATCHEL_API satchel_status satchel_tool_why(satchel_tool_cache* cache, const char* key,
+                                            size_t key_len, satchel_buffer* out,
+                                            satchel_error* error);
+/* Reads the payload and compares it with its hash. OK, MISS (not there, or half of
+ * it), ERR_INTEGRITY, ERR_META. Changes nothing, also not what this process knows. */
+SATCHEL_API satchel_status satchel_tool_verify(satchel_tool_cache* cache, const char* key,
+                                               size_t key_len, satchel_error* error);
+/* Appends a line to "stats_path" in the reference's form, for calls that did not go
+ * through satchel_tool_get_or_begin. reason may be empty: null. OK also without a
+ * stats_path. */
+SATCHEL_API satchel_status satchel_tool_record(satchel_tool_cache* cache, const char* tool,
+                                               size_t tool_len, const char* outcome,
+                                               size_t outcome_len, uint64_t duration_us,
+                                               const char* args_summary, size_t args_summary_len,
+                                               const char* reason, size_t reason_len,
+                                               satchel_error* error);
 
 #ifdef __cplusplus
 }

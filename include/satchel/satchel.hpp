@@ -3,7 +3,7 @@
 //
 // - Handles are movable and not copyable. Using one that was moved from throws ERR_HANDLE.
 // - A call that returns an error there throws satchel::Error here. Answers that are no errors
-//   (pass through, rejected, unchanged) are return values, with one exception: parse() and
+//   (pass through, rejected, unchanged, miss) are return values, with one exception: parse() and
 //   validate() have nothing to return for a bad marker and throw an Error whose rejected() is true.
 // - Inputs are std::string_view, borrowed for the call. Outputs that are views say how long they
 //   live; structs are those of satchel.h, text() reads the views inside them.
@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -700,6 +701,453 @@ class PromptCache : public detail::Handle<&satchel_prompt_cache_close> {
     detail::require_ok(satchel_prompt_classify, raw(), &head, detail::data(model), model.size(),
                        detail::data(body), body.size(), outcome.out());
     return outcome;
+  }
+};
+
+// -------------------------------------------------------------------------------------- tool cache
+
+// The key of a call: 64 hexadecimal digits, from its canonical input.
+inline std::string tool_key(std::string_view input) {
+  char key[65] = "";
+  detail::require_ok(satchel_tool_key, detail::data(input), input.size(), &key[0]);
+  return key;
+}
+// The key under which a result's own bytes are known.
+inline std::string tool_result_key(std::string_view content) {
+  char key[65] = "";
+  detail::require_ok(satchel_tool_result_key, detail::data(content), content.size(), &key[0]);
+  return key;
+}
+
+// A file or directory that a result depends on, with its fingerprint.
+struct ToolRoot {
+  std::string path;
+  std::string expected_hash;
+};
+
+// What is stored beside a payload.
+struct ToolMeta {
+  std::string kind;
+  std::vector<ToolRoot> roots;
+  std::vector<std::string> upstreams;  // keys
+};
+
+// What a caller is about to compute. Of a root's expected_hash only the prefix is read: the form.
+struct ToolCall {
+  std::string kind;
+  std::string args_summary;
+  std::vector<ToolRoot> roots;
+  std::uint32_t wait_ms = 0;
+  std::uint32_t lease_ms = 0;  // 0: as configured
+};
+
+// A store of the host's own. Called from several threads at once; whatever it throws fails the call
+// with ERR_CALLBACK.
+class ToolStore {
+ public:
+  struct Entry {
+    std::string payload;
+    std::string meta;
+  };
+
+  virtual ~ToolStore() = default;
+  virtual void persist(std::string_view key, std::string_view payload, std::string_view meta) = 0;
+  virtual std::optional<Entry> lookup(std::string_view key) = 0;
+  virtual bool remove(std::string_view key) = 0;  // whether anything was there
+  virtual bool contains(std::string_view key) = 0;
+  using Visit = std::function<void(std::string_view key, std::string_view meta)>;
+  virtual void iterate(const Visit& visit) = 0;
+  virtual std::uint64_t total_bytes() = 0;
+  virtual std::vector<std::string> evict_to_cap(std::uint64_t cap) = 0;  // the keys removed
+};
+
+// Where a cache lives: a directory, or a store of the host.
+struct ToolPlace {
+  std::string store;
+  std::string workspace;  // empty: the working directory at this moment
+  std::unique_ptr<ToolStore> host_store;
+};
+
+namespace detail {
+
+inline void require_added(satchel_status status) {
+  if (status != SATCHEL_OK) throw Error(status);
+}
+
+inline satchel_tool_store tool_store_table(std::unique_ptr<ToolStore> part) {
+  satchel_tool_store table = SATCHEL_TOOL_STORE_INIT;
+  table.user = part.release();
+  table.release = destroy<ToolStore>;
+  table.persist = [](void* user, const char* key, std::size_t key_len, const char* payload,
+                     std::size_t payload_len, const char* meta, std::size_t meta_len) {
+    return guard([&]() -> satchel_status {
+      static_cast<ToolStore*>(user)->persist({key, key_len}, {payload, payload_len},
+                                             {meta, meta_len});
+      return SATCHEL_OK;
+    });
+  };
+  table.lookup = [](void* user, const char* key, std::size_t key_len,
+                    satchel_stored_answer* answer) {
+    return guard([&]() -> satchel_status {
+      const auto found = static_cast<ToolStore*>(user)->lookup({key, key_len});
+      if (!found) return SATCHEL_OK;
+      return satchel_stored_set(answer, found->payload.data(), found->payload.size(),
+                                found->meta.data(), found->meta.size());
+    });
+  };
+  table.remove = [](void* user, const char* key, std::size_t key_len, std::int32_t* removed) {
+    return guard([&]() -> satchel_status {
+      *removed = static_cast<ToolStore*>(user)->remove({key, key_len}) ? 1 : 0;
+      return SATCHEL_OK;
+    });
+  };
+  table.contains = [](void* user, const char* key, std::size_t key_len, std::int32_t* present) {
+    return guard([&]() -> satchel_status {
+      *present = static_cast<ToolStore*>(user)->contains({key, key_len}) ? 1 : 0;
+      return SATCHEL_OK;
+    });
+  };
+  table.iterate = [](void* user, satchel_keys_answer* answer) {
+    return guard([&]() -> satchel_status {
+      static_cast<ToolStore*>(user)->iterate([&](std::string_view key, std::string_view meta) {
+        require_added(satchel_keys_add(answer, key.data(), key.size(), meta.data(), meta.size()));
+      });
+      return SATCHEL_OK;
+    });
+  };
+  table.total_bytes = [](void* user, std::uint64_t* bytes) {
+    return guard([&]() -> satchel_status {
+      *bytes = static_cast<ToolStore*>(user)->total_bytes();
+      return SATCHEL_OK;
+    });
+  };
+  table.evict_to_cap = [](void* user, std::uint64_t cap, satchel_keys_answer* answer) {
+    return guard([&]() -> satchel_status {
+      for (const std::string& key : static_cast<ToolStore*>(user)->evict_to_cap(cap)) {
+        require_added(satchel_keys_add(answer, key.data(), key.size(), nullptr, 0));
+      }
+      return SATCHEL_OK;
+    });
+  };
+  return table;
+}
+
+inline std::vector<satchel_root> roots(const std::vector<ToolRoot>& from) {
+  std::vector<satchel_root> out;
+  out.reserve(from.size());
+  for (const ToolRoot& root : from) out.push_back({view(root.path), view(root.expected_hash)});
+  return out;
+}
+
+// A satchel_tool_meta over a ToolMeta, which must outlive it.
+class MetaView {
+ public:
+  explicit MetaView(const ToolMeta& from) : roots_(roots(from.roots)) {
+    for (const std::string& key : from.upstreams) upstreams_.push_back(view(key));
+    raw_.kind = view(from.kind);
+    raw_.roots = roots_.data();
+    raw_.root_count = roots_.size();
+    raw_.upstreams = upstreams_.data();
+    raw_.upstream_count = upstreams_.size();
+  }
+  MetaView(const MetaView&) = delete;
+  MetaView& operator=(const MetaView&) = delete;
+  [[nodiscard]] const satchel_tool_meta* raw() const noexcept { return &raw_; }
+
+ private:
+  std::vector<satchel_root> roots_;
+  std::vector<satchel_view> upstreams_;
+  satchel_tool_meta raw_ = SATCHEL_TOOL_META_INIT;
+};
+
+}  // namespace detail
+
+// A result that was stored. Any thread, and for longer than its cache.
+class ToolResult : public detail::Handle<&satchel_tool_result_free> {
+ public:
+  // Views in it, and those below, are valid as long as the ToolResult is.
+  [[nodiscard]] satchel_tool_result_info info() const {
+    satchel_tool_result_info info = SATCHEL_TOOL_RESULT_INFO_INIT;
+    detail::require_ok(satchel_tool_result_info_get, raw(), &info);
+    return info;
+  }
+  [[nodiscard]] satchel_root root(std::size_t index) const {
+    satchel_root root = {{nullptr, 0}, {nullptr, 0}};
+    detail::require_ok(satchel_tool_result_root, raw(), index, &root);
+    return root;
+  }
+  [[nodiscard]] std::string_view upstream(std::size_t index) const {
+    satchel_view key = {nullptr, 0};
+    detail::require_ok(satchel_tool_result_upstream, raw(), index, &key);
+    return text(key);
+  }
+  // All of it, in memory from then on.
+  [[nodiscard]] std::string_view payload() const {
+    satchel_view payload = {nullptr, 0};
+    detail::require_ok(satchel_tool_result_payload, raw(), &payload);
+    return text(payload);
+  }
+  // How many bytes were read; 0 at the end.
+  std::size_t read(std::uint64_t offset, char* data, std::size_t capacity) const {
+    std::size_t got = 0;
+    detail::require_ok(satchel_tool_result_read, raw(), offset, data, capacity, &got);
+    return got;
+  }
+
+ private:
+  friend class ToolCache;
+};
+
+// What a lookup found.
+struct ToolLookup {
+  enum class Answer : std::uint8_t { kHit, kMiss, kInvalidated };
+  Answer answer = Answer::kMiss;
+  std::optional<ToolResult> result;  // of a hit
+  std::string why;                   // kInvalidated: which root
+};
+
+// Whether a result was kept. It may be used in either case.
+struct ToolKept {
+  bool stored = true;
+  std::string why_not;
+};
+
+namespace detail {
+
+template <class... Parameters, class... Arguments>
+ToolKept kept(satchel_status (*function)(Parameters...), Arguments... arguments) {
+  satchel_error error = SATCHEL_ERROR_INIT;
+  const satchel_status status = function(arguments..., &error);
+  if (status == SATCHEL_OK) return {};
+  if (status == SATCHEL_NOT_STORED) return {false, error.message};
+  throw Error(status, error);
+}
+
+}  // namespace detail
+
+// A payload on its way into the store, piece by piece. One thread at a time. Destroyed before
+// commit(), nothing was stored.
+class ToolWriter : public detail::Handle<&satchel_tool_writer_free> {
+ public:
+  void write(std::string_view data) {
+    detail::require_ok(satchel_tool_writer_write, raw(), detail::data(data), data.size());
+  }
+  // That of a lease may have been in vain; see ToolLease::commit().
+  ToolKept commit() { return detail::kept(satchel_tool_writer_commit, raw()); }
+
+ private:
+  friend class ToolCache;
+  friend class ToolLease;
+};
+
+// One's turn to compute. One thread at a time. Destroyed before commit(), it was abandoned.
+class ToolLease : public detail::Handle<&satchel_tool_lease_free> {
+ public:
+  // Not stored where a root changed while the tool ran, or the lease had passed on.
+  ToolKept commit(std::string_view payload) { return commit_with(payload, nullptr); }
+  // `extra`: upstreams, more roots, another kind.
+  ToolKept commit(std::string_view payload, const ToolMeta& extra) {
+    return commit_with(payload, detail::MetaView(extra).raw());
+  }
+  // Its commit() ends the lease, which must live until then.
+  [[nodiscard]] ToolWriter writer(const ToolMeta& extra = {}) {
+    ToolWriter writer;
+    detail::require_ok(satchel_tool_lease_writer, raw(), detail::MetaView(extra).raw(),
+                       writer.out());
+    return writer;
+  }
+  void abandon() { detail::require_ok(satchel_tool_lease_abandon, raw()); }
+
+ private:
+  friend class ToolCache;
+  ToolKept commit_with(std::string_view payload, const satchel_tool_meta* extra) {
+    return detail::kept(satchel_tool_lease_commit, raw(), detail::data(payload), payload.size(),
+                        extra);
+  }
+};
+
+// What became of get_or_begin(): a result, a lease, or neither: somebody else is computing.
+struct ToolBegun {
+  enum class Answer : std::uint8_t { kHit, kLeased, kWait };
+  Answer answer = Answer::kWait;
+  std::optional<ToolResult> result;
+  std::optional<ToolLease> lease;
+};
+
+// Errors ERR_INTEGRITY and ERR_META of lookups are thrown as all others.
+class ToolCache : public detail::Handle<&satchel_tool_cache_close> {
+ public:
+  explicit ToolCache(const Library& library, ToolPlace place, std::string_view config = {}) {
+    satchel_tool_store store = SATCHEL_TOOL_STORE_INIT;
+    satchel_tool_place where = SATCHEL_TOOL_PLACE_INIT;
+    if (place.host_store) {
+      store = detail::tool_store_table(std::move(place.host_store));
+      where.host_store = &store;
+    }
+    where.store = detail::view(place.store);
+    where.workspace = detail::view(place.workspace);
+    detail::require_ok(satchel_tool_cache_open, library.raw(), &where, detail::data(config),
+                       config.size(), out());
+  }
+
+  // Results stay readable.
+  void close() { release(); }
+
+  [[nodiscard]] ToolLookup lookup(std::string_view key) {
+    return look_up(satchel_tool_lookup, key);
+  }
+  [[nodiscard]] ToolLookup lookup_revalidate(std::string_view key) {
+    return look_up(satchel_tool_lookup_revalidate, key);
+  }
+
+  void persist(std::string_view key, std::string_view payload, const ToolMeta& meta) {
+    detail::require_ok(satchel_tool_persist, raw(), detail::data(key), key.size(),
+                       detail::data(payload), payload.size(), detail::MetaView(meta).raw());
+  }
+  [[nodiscard]] ToolWriter writer(std::string_view key, const ToolMeta& meta) {
+    ToolWriter writer;
+    detail::require_ok(satchel_tool_writer_new, raw(), detail::data(key), key.size(),
+                       detail::MetaView(meta).raw(), writer.out());
+    return writer;
+  }
+  [[nodiscard]] ToolBegun get_or_begin(std::string_view key, const ToolCall& call) {
+    const std::vector<satchel_root> roots = detail::roots(call.roots);
+    satchel_tool_call asked = SATCHEL_TOOL_CALL_INIT;
+    asked.kind = detail::view(call.kind);
+    asked.args_summary = detail::view(call.args_summary);
+    asked.roots = roots.data();
+    asked.root_count = roots.size();
+    asked.wait_ms = call.wait_ms;
+    asked.lease_ms = call.lease_ms;
+    ToolResult result;
+    ToolLease lease;
+    const satchel_status status = detail::call(satchel_tool_get_or_begin, raw(), detail::data(key),
+                                               key.size(), &asked, result.out(), lease.out());
+    ToolBegun begun;
+    if (status == SATCHEL_OK) {
+      begun.answer = ToolBegun::Answer::kHit;
+      begun.result = std::move(result);
+    } else if (status == SATCHEL_LEASED) {
+      begun.answer = ToolBegun::Answer::kLeased;
+      begun.lease = std::move(lease);
+    }
+    return begun;
+  }
+
+  [[nodiscard]] bool contains(std::string_view key) {
+    std::int32_t present = 0;
+    detail::require_ok(satchel_tool_contains, raw(), detail::data(key), key.size(), &present);
+    return present != 0;
+  }
+  void mark_dirty(std::string_view key) {
+    detail::require_ok(satchel_tool_mark_dirty, raw(), detail::data(key), key.size());
+  }
+  // How many entries went.
+  std::uint64_t invalidate_upstream(std::string_view key) {
+    std::uint64_t dropped = 0;
+    detail::require_ok(satchel_tool_invalidate_upstream, raw(), detail::data(key), key.size(),
+                       &dropped);
+    return dropped;
+  }
+  // How many had the path itself among their roots.
+  std::uint64_t invalidate_path(std::string_view path) {
+    std::uint64_t matches = 0;
+    detail::require_ok(satchel_tool_invalidate_path, raw(), detail::data(path), path.size(),
+                       &matches);
+    return matches;
+  }
+
+  // `form` is SATCHEL_FINGERPRINT_*. Nothing: too large to be hashed.
+  [[nodiscard]] std::optional<std::string> fingerprint(
+      std::string_view path, std::int32_t form = SATCHEL_FINGERPRINT_CONTENT) {
+    Buffer taken;
+    const satchel_status status = detail::call(satchel_tool_fingerprint, raw(), detail::data(path),
+                                               path.size(), form, taken.raw());
+    if (status == SATCHEL_OVERSIZED) return std::nullopt;
+    return taken.str();
+  }
+
+  [[nodiscard]] std::uint64_t entry_count() { return number(satchel_tool_entry_count); }
+  [[nodiscard]] std::uint64_t total_bytes() { return number(satchel_tool_total_bytes); }
+  std::uint64_t evict() { return number(satchel_tool_evict); }
+  std::uint64_t evict_to_cap(std::uint64_t cap) {
+    std::uint64_t dropped = 0;
+    detail::require_ok(satchel_tool_evict_to_cap, raw(), cap, &dropped);
+    return dropped;
+  }
+  std::uint64_t sweep(std::uint64_t min_age_ms) {
+    std::uint64_t removed = 0;
+    detail::require_ok(satchel_tool_sweep, raw(), min_age_ms, &removed);
+    return removed;
+  }
+  void rebuild() { detail::require_ok(satchel_tool_rebuild, raw()); }
+  // Waits for what runs in the background. False: not within the time.
+  [[nodiscard]] bool flush(std::uint32_t timeout_ms) {
+    satchel_error error = SATCHEL_ERROR_INIT;
+    const satchel_status status = satchel_tool_cache_flush(raw(), timeout_ms, &error);
+    if (status == SATCHEL_ERR_TIMEOUT) return false;
+    if (status != SATCHEL_OK) throw Error(status, error);
+    return true;
+  }
+
+  // JSON, but for the metrics: Prometheus text.
+  [[nodiscard]] std::string known_kinds() { return document(satchel_tool_known_kinds); }
+  [[nodiscard]] std::string stats() { return document(satchel_tool_stats); }
+  [[nodiscard]] std::string metrics() { return document(satchel_tool_metrics); }
+  [[nodiscard]] std::string list(std::string_view after = {}, std::string_view kind = {},
+                                 std::uint32_t limit = 1000) {
+    Buffer page;
+    detail::require_ok(satchel_tool_list, raw(), detail::data(after), after.size(),
+                       detail::data(kind), kind.size(), limit, page.raw());
+    return page.str();
+  }
+  [[nodiscard]] std::string why(std::string_view key) {
+    Buffer why;
+    detail::require_ok(satchel_tool_why, raw(), detail::data(key), key.size(), why.raw());
+    return why.str();
+  }
+  // False: there is no such entry, or half of it. Throws ERR_INTEGRITY and ERR_META.
+  [[nodiscard]] bool verify(std::string_view key) {
+    return detail::call(satchel_tool_verify, raw(), detail::data(key), key.size()) == SATCHEL_OK;
+  }
+  void record(std::string_view tool, std::string_view outcome, std::uint64_t duration_us,
+              std::string_view args_summary = {}, std::string_view reason = {}) {
+    detail::require_ok(satchel_tool_record, raw(), detail::data(tool), tool.size(),
+                       detail::data(outcome), outcome.size(), duration_us,
+                       detail::data(args_summary), args_summary.size(), detail::data(reason),
+                       reason.size());
+  }
+
+ private:
+  using Lookup = satchel_status (*)(satchel_tool_cache*, const char*, std::size_t,
+                                    satchel_tool_result**, satchel_error*);
+  ToolLookup look_up(Lookup function, std::string_view key) {
+    ToolResult result;
+    satchel_error error = SATCHEL_ERROR_INIT;
+    const satchel_status status =
+        function(raw(), detail::data(key), key.size(), result.out(), &error);
+    if (status < 0) throw Error(status, error);
+    ToolLookup found;
+    if (status == SATCHEL_OK) {
+      found.answer = ToolLookup::Answer::kHit;
+      found.result = std::move(result);
+    } else if (status == SATCHEL_INVALIDATED) {
+      found.answer = ToolLookup::Answer::kInvalidated;
+      found.why = error.message;
+    }
+    return found;
+  }
+  std::uint64_t number(satchel_status (*function)(satchel_tool_cache*, std::uint64_t*,
+                                                  satchel_error*)) {
+    std::uint64_t value = 0;
+    detail::require_ok(function, raw(), &value);
+    return value;
+  }
+  std::string document(satchel_status (*function)(satchel_tool_cache*, satchel_buffer*,
+                                                  satchel_error*)) {
+    Buffer text;
+    detail::require_ok(function, raw(), text.raw());
+    return text.str();
   }
 };
 

@@ -83,6 +83,18 @@ class DeadlineError(Error, TimeoutError):
     """Not done within the time given."""
 
 
+class IntegrityError(Error):
+    """What is stored is not what was stored. It stays where it is, and is never served."""
+
+
+class MetaError(Error):
+    """What is stored beside a payload cannot be read. It stays where it is."""
+
+
+class NoSpaceError(Error):
+    """Disk or quota is full: nothing was stored, nothing else harmed."""
+
+
 class MarkerError(Error, ValueError):
     """A `cache_control` marker is at fault, `reason` says which way."""
 
@@ -125,6 +137,9 @@ _BY_STATUS: dict[int, type[Error]] = {
     -10: StreamError,
     -11: JsonError,
     -12: DeadlineError,
+    -15: IntegrityError,
+    -16: MetaError,
+    -17: NoSpaceError,
 }
 
 

@@ -1,30 +1,15 @@
 /* Every allocation fails once: the n-th of an operation, for n from 1 until the operation needs
  * fewer than n. Each time the calls answer with a status that says so, or go on with less; nothing
  * crashes, nothing leaks, and the same operation works right afterwards. */
-#include "allocations.h"
-#include "check.h"
+#include "failing_allocations.h"
 #include "sample.h"
 
 static char* directory;
-static int attempt;
 
 /* Statuses that a call may answer with when an allocation failed in it. A request is served all the
  * same: then it answers OK and caches nothing. */
 static int expected(satchel_status status) {
   return status == SATCHEL_OK || status == SATCHEL_ERR_MEMORY;
-}
-
-#define CALL(call) note(call, #call, __LINE__)
-static int note(satchel_status status, const char* call, int line) {
-  const long armed = until_failure;
-  until_failure = 0; /* what follows is the test's own */
-  if (!expected(status)) {
-    check_that(0, call, __FILE__, line);
-    fprintf(stderr, "  answered %s when allocation %d failed\n", satchel_status_name(status),
-            attempt);
-  }
-  until_failure = armed;
-  return status == SATCHEL_OK;
 }
 
 static void whole_requests(const char* config) {
@@ -116,34 +101,6 @@ static void refusals(void) {
   if (status != SATCHEL_ERR_CONFIG) CALL(status == SATCHEL_OK ? SATCHEL_ERR_INTERNAL : status);
   status = satchel_request_classify(NULL, &error);
   if (status != SATCHEL_ERR_HANDLE) CALL(status == SATCHEL_OK ? SATCHEL_ERR_INTERNAL : status);
-}
-
-/* Returns how many allocations the operation needs. */
-static int fail_each_allocation_of(void (*operation)(void)) {
-  for (attempt = 1; attempt < 100000; ++attempt) {
-    has_failed = 0;
-    until_failure = attempt;
-    operation();
-    until_failure = 0;
-    if (!has_failed) break;
-  }
-  operation();
-  return attempt - 1;
-}
-
-static void survives(const char* name, void (*operation)(void)) {
-  long before = 0;
-  int allocations = 0;
-  operation();
-  /* Twice: what is made once and kept is there after the first time, so that a single block lost
-   * to a single failure shows in the second. */
-  fail_each_allocation_of(operation);
-  before = alive;
-  allocations = fail_each_allocation_of(operation);
-  fprintf(stderr, "%s: %d allocations, %ld blocks before, %ld after\n", name, allocations, before,
-          alive);
-  CHECK(allocations > 0);
-  CHECK(alive <= before);
 }
 
 int main(void) {

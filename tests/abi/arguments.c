@@ -7,6 +7,9 @@
 #include "check.h"
 #include "sample.h"
 
+/* arguments_tools.c: the tool cache. */
+int misuse_the_tools(void);
+
 static satchel_error error;
 static satchel_library* library;
 static satchel_prompt_cache* cache;
@@ -527,7 +530,9 @@ int main(void) {
   CHECK(strcmp(satchel_version(), SATCHEL_VERSION_STRING) == 0);
   CHECK(satchel_abi_version() == SATCHEL_ABI_VERSION);
   CHECK(strcmp(satchel_status_name(SATCHEL_OK), "OK") == 0);
-  CHECK(strcmp(satchel_status_name(5), "UNKNOWN") == 0);
+  CHECK(strcmp(satchel_status_name(SATCHEL_NOT_STORED), "NOT_STORED") == 0);
+  CHECK(strcmp(satchel_status_name(SATCHEL_ERR_NO_SPACE), "ERR_NO_SPACE") == 0);
+  CHECK(strcmp(satchel_status_name(11), "UNKNOWN") == 0);
   CHECK(strcmp(satchel_status_name(INT32_MIN), "UNKNOWN") == 0);
   open_and_close_everything();
   open_everything(&library, &cache, &request, &prompt, &filter, &outcome);
@@ -546,5 +551,6 @@ int main(void) {
   CHECK_STATUS(SATCHEL_OK, satchel_request_free(&request));
   CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
+  CHECK(misuse_the_tools() == 0);
   return check_summary();
 }

@@ -1,7 +1,8 @@
 /* Configurations that are wrong: the status is ERR_CONFIG, the message names the key by its path,
  * no handle is made, and what the host lent is released. */
 #include "check.h"
-#include "sample.h"
+#include "tool_memory_store.h"
+#include "tool_sample.h"
 
 static satchel_error error;
 static int releases;
@@ -70,6 +71,28 @@ static const struct refusal cache_refusals[] = {
     {"{\"commit_deadline_ms\":\"30s\"}", "commit_deadline_ms"},
 };
 
+static const struct refusal tool_refusals[] = {
+    {"{\"max_byte\":1}", "max_byte"},
+    {"{\"strict\":1}", "strict"},
+    {"{\"max_bytes\":-1}", "max_bytes"},
+    {"{\"max_bytes\":1.5}", "max_bytes"},
+    {"{\"max_entries\":\"1\"}", "max_entries"},
+    {"{\"max_age_s\":1e99}", "max_age_s"},
+    {"{\"memory_bytes\":-1}", "memory_bytes"},
+    {"{\"compress_min_bytes\":-1}", "compress_min_bytes"},
+    {"{\"hash_max_bytes\":null}", "hash_max_bytes"},
+    {"{\"hash_threads\":0}", "hash_threads"},
+    {"{\"lease_ms\":0}", "lease_ms"},
+    {"{\"maintenance_interval_ms\":0}", "maintenance_interval_ms"},
+    {"{\"orphan_age_s\":-1}", "orphan_age_s"},
+    {"{\"index\":\"memory\"}", "index"},
+    {"{\"index\":{\"kind\":\"redis\"}}", "index.kind"},
+    {"{\"index\":{\"path\":\"/tmp\"}}", "index.path"},
+    {"{\"stats_path\":[]}", "stats_path"},
+    {"[]", "object"},
+    {"{", "JSON"},
+};
+
 static void the_library_refuses(const struct refusal* refusal) {
   satchel_host host = SATCHEL_HOST_INIT;
   satchel_library* opened = (satchel_library*)&host;
@@ -102,6 +125,42 @@ static void the_cache_refuses(satchel_library* library, const struct refusal* re
     fprintf(stderr, "  configuration: %s\n", refusal->config);
   }
   CHECK(opened == NULL && releases == 3);
+}
+
+static void the_tool_cache_refuses(satchel_library* library, const struct refusal* refusal) {
+  static struct memory_store store;
+  const satchel_tool_store table = memory_table(&store);
+  satchel_tool_place place = SATCHEL_TOOL_PLACE_INIT;
+  satchel_tool_cache* opened = (satchel_tool_cache*)&place;
+  place.host_store = &table;
+  if (!CHECK_ERROR(SATCHEL_ERR_CONFIG, refusal->named,
+                   satchel_tool_cache_open(library, &place, refusal->config,
+                                           strlen(refusal->config), &opened, &error))) {
+    fprintf(stderr, "  configuration: %s\n", refusal->config);
+  }
+  CHECK(opened == NULL && store.releases == 1);
+}
+
+static void the_tool_cache_takes(satchel_library* library) {
+  static const char* const good[] = {
+      "",
+      "{}",
+      "{\"index\":{}}",
+      "{\"index\":{\"kind\":\"memory\"},\"strict\":true}",
+      "{\"max_bytes\":1000000,\"max_entries\":10,\"max_age_s\":60}",
+      "{\"memory_bytes\":0,\"compress_min_bytes\":1,\"hash_max_bytes\":1,\"hash_threads\":1}",
+      "{\"lease_ms\":1,\"maintenance_interval_ms\":50,\"orphan_age_s\":0}",
+  };
+  char* const directory = tool_directory();
+  size_t i = 0;
+  for (i = 0; i < sizeof good / sizeof good[0]; ++i) {
+    satchel_tool_cache* opened = NULL;
+    if (!CHECK_STATUS(SATCHEL_OK, tool_open(library, directory, good[i], &opened, &error))) {
+      fprintf(stderr, "  configuration: %s\n  %s\n", good[i], error.message);
+    }
+    CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&opened));
+  }
+  sample_remove_directory(directory);
 }
 
 /* Bytes that are no text at all, and nesting without end. */
@@ -157,6 +216,10 @@ int main(void) {
   for (i = 0; i < sizeof cache_refusals / sizeof cache_refusals[0]; ++i) {
     the_cache_refuses(library, &cache_refusals[i]);
   }
+  for (i = 0; i < sizeof tool_refusals / sizeof tool_refusals[0]; ++i) {
+    the_tool_cache_refuses(library, &tool_refusals[i]);
+  }
+  the_tool_cache_takes(library);
   garbage_is_refused(library);
   these_are_taken(library);
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));

@@ -1,10 +1,13 @@
 /* A host in C that uses everything: whole requests, streamed and not, over the memory index and the
- * SQLite index, with all of the host's parts, and every step by itself. A test compares the
- * functions that this program calls with those that the header declares. */
+ * SQLite index, with all of the host's parts, every step by itself, and the tool cache. A test
+ * compares the functions that this program calls with those that the header declares. */
 #include <stdint.h>
 
 #include "check.h"
 #include "sample.h"
+
+/* everything_tools.c: the tool cache. */
+int use_the_tools(void);
 
 /* The host's parts, each counting how often it was used. */
 struct host_state {
@@ -345,5 +348,6 @@ int main(void) {
   use_the_filter();
   CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
+  CHECK(use_the_tools() == 0);
   return check_summary();
 }

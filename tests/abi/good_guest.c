@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "sample.h"
+#include "tool_sample.h"
 
 extern char** environ;
 
@@ -41,6 +41,26 @@ static void look_around(struct surroundings* now) {
   now->rounding = fegetround();
 }
 
+static void use_the_tools(satchel_library* library, const char* directory) {
+  const satchel_root root = {{"a.txt", 5}, {NULL, 0}};
+  const satchel_tool_call call = tool_call("read", &root, 1);
+  satchel_error error = SATCHEL_ERROR_INIT;
+  satchel_tool_cache* cache = NULL;
+  satchel_tool_result* result = NULL;
+  satchel_tool_lease* lease = NULL;
+  CHECK_STATUS(SATCHEL_OK, tool_open(library, directory, "{\"max_entries\":1}", &cache, &error));
+  CHECK_STATUS(SATCHEL_LEASED,
+               satchel_tool_get_or_begin(cache, KEY_A, &call, &result, &lease, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_lease_commit(lease, LITERAL("x"), NULL, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_lease_free(&lease));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_lookup_revalidate(cache, KEY_A, &result, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_result_free(&result));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_rebuild(cache, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_invalidate_path(cache, LITERAL("a.txt"), NULL, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_flush(cache, 30000, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&cache));
+}
+
 static void use_it(const char* directory) {
   satchel_error error = SATCHEL_ERROR_INIT;
   satchel_library* library = NULL;
@@ -51,6 +71,7 @@ static void use_it(const char* directory) {
   CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 0, 60, &result, NULL, &error));
   CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 1, 60, &result, NULL, &error));
   CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
+  use_the_tools(library, directory);
   /* An index that cannot be: something to log. */
   CHECK_STATUS(SATCHEL_OK, sample_open_sqlite(library, "/dev/null/nowhere", &cache, &error));
   CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 0, 60, &result, NULL, &error));
@@ -80,7 +101,7 @@ static long restore(int descriptor, int kept, int file) {
 int main(void) {
   static struct surroundings before;
   static struct surroundings after;
-  char* directory = sample_directory();
+  char* directory = tool_directory();
   char out_path[256];
   char err_path[256];
   char said[512] = "";

@@ -21,5 +21,9 @@ int main(void) {
   SAME(satchel_prompt_parts, SATCHEL_PROMPT_PARTS_INIT, satchel_prompt_parts_init);
   SAME(satchel_request_head, SATCHEL_REQUEST_HEAD_INIT, satchel_request_head_init);
   SAME(satchel_forward, SATCHEL_FORWARD_INIT, satchel_forward_init);
+  SAME(satchel_tool_meta, SATCHEL_TOOL_META_INIT, satchel_tool_meta_init);
+  SAME(satchel_tool_store, SATCHEL_TOOL_STORE_INIT, satchel_tool_store_init);
+  SAME(satchel_tool_place, SATCHEL_TOOL_PLACE_INIT, satchel_tool_place_init);
+  SAME(satchel_tool_call, SATCHEL_TOOL_CALL_INIT, satchel_tool_call_init);
   return check_summary();
 }

@@ -15,7 +15,7 @@ static long alive_bytes;
 #endif
 
 #include "check.h"
-#include "sample.h"
+#include "tool_sample.h"
 
 #define FUNCTIONS(X)            \
   X(satchel_open)               \
@@ -27,7 +27,13 @@ static long alive_bytes;
   X(satchel_request_response)   \
   X(satchel_request_write)      \
   X(satchel_request_end)        \
-  X(satchel_request_free)
+  X(satchel_request_free)       \
+  X(satchel_tool_cache_open)    \
+  X(satchel_tool_cache_close)   \
+  X(satchel_tool_get_or_begin)  \
+  X(satchel_tool_lease_commit)  \
+  X(satchel_tool_lease_free)    \
+  X(satchel_tool_result_free)
 
 struct copy {
   void* file;
@@ -81,6 +87,33 @@ static void use(const struct copy* copy, const char* config) {
   CHECK(copy->satchel_close(&library) == SATCHEL_OK);
 }
 
+/* One call computed and then served, and dropped again by not being there the next time. */
+static void use_the_tools(const struct copy* copy, const char* directory, int number) {
+  const satchel_root root = {{"a.txt", 5}, {NULL, 0}};
+  const satchel_tool_call call = tool_call("read", &root, 1);
+  satchel_tool_place place = SATCHEL_TOOL_PLACE_INIT;
+  satchel_library* library = NULL;
+  satchel_tool_cache* cache = NULL;
+  satchel_tool_result* result = NULL;
+  satchel_tool_lease* lease = NULL;
+  char store[256];
+  char workspace[256];
+  snprintf(store, sizeof store, "%s/tools-%d", directory, number);
+  snprintf(workspace, sizeof workspace, "%s/workspace", directory);
+  place.store = sample_view(store);
+  place.workspace = sample_view(workspace);
+  CHECK(copy->satchel_open(NULL, NULL, 0, &library, NULL) == SATCHEL_OK);
+  CHECK(copy->satchel_tool_cache_open(library, &place, NULL, 0, &cache, NULL) == SATCHEL_OK);
+  CHECK(copy->satchel_tool_get_or_begin(cache, KEY_A, &call, &result, &lease, NULL) ==
+        SATCHEL_LEASED);
+  CHECK(copy->satchel_tool_lease_commit(lease, LITERAL("x"), NULL, NULL) == SATCHEL_OK);
+  CHECK(copy->satchel_tool_lease_free(&lease) == SATCHEL_OK);
+  CHECK(copy->satchel_tool_get_or_begin(cache, KEY_A, &call, &result, &lease, NULL) == SATCHEL_OK);
+  CHECK(copy->satchel_tool_result_free(&result) == SATCHEL_OK);
+  CHECK(copy->satchel_tool_cache_close(&cache) == SATCHEL_OK);
+  CHECK(copy->satchel_close(&library) == SATCHEL_OK);
+}
+
 static int entries_of(const char* directory) {
   DIR* const open = opendir(directory);
   int count = 0;
@@ -98,7 +131,7 @@ static long resident_kib(void) {
 }
 
 static void a_thousand_times(const char* path) {
-  char* directory = sample_directory();
+  char* directory = tool_directory();
   char sqlite[256];
   int files = 0;
   int threads = 0;
@@ -114,6 +147,7 @@ static void a_thousand_times(const char* path) {
                "{\"index\":{\"kind\":\"sqlite\",\"path\":\"%s/%d\"}," SAMPLE_MODELS "}", directory,
                i);
       use(&copy, sqlite);
+      use_the_tools(&copy, directory, i);
     }
     CHECK(dlclose(copy.file) == 0);
     if (i == 100) { /* what is made once has been made */

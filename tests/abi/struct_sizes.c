@@ -1,7 +1,8 @@
 /* struct_size, for every struct that has one: too small is refused by name; larger, as a program
  * with a newer header has it, is taken where the rest is zero (input) or left alone (output). */
 #include "check.h"
-#include "sample.h"
+#include "tool_memory_store.h"
+#include "tool_sample.h"
 
 static satchel_error error;
 static satchel_library* library;
@@ -125,6 +126,51 @@ static void outputs(void) {
   CHECK_STATUS(SATCHEL_OK, satchel_request_free(&request));
 }
 
+static void tool_structs(void) {
+  static struct memory_store store;
+  const satchel_tool_store table = memory_table(&store);
+  char* const directory = tool_directory();
+  const satchel_tool_meta meta = tool_meta("read", NULL, 0);
+  satchel_tool_place place = SATCHEL_TOOL_PLACE_INIT;
+  satchel_tool_cache* tools = NULL;
+  satchel_tool_cache* other = NULL;
+  satchel_tool_result* result = NULL;
+  satchel_tool_lease* lease = NULL;
+  satchel_tool_writer* writer = NULL;
+  CHECK_STATUS(SATCHEL_OK, tool_open(library, directory, NULL, &tools, &error));
+
+  TRY_INPUT(satchel_tool_place, SATCHEL_TOOL_PLACE_INIT, "place",
+            (subject->store = sample_view(directory),
+             satchel_tool_cache_open(library, subject, NULL, 0, &other, &error)),
+            SATCHEL_OK, satchel_tool_cache_close(&other));
+  /* The table's members are set before each try; only a whole one can be opened. */
+  place.host_store = NULL;
+  TRY_INPUT(satchel_tool_store, SATCHEL_TOOL_STORE_INIT, "host_store",
+            (memcpy((char*)subject + sizeof(size_t), (const char*)&table + sizeof(size_t),
+                    sizeof table - sizeof(size_t)),
+             place.host_store = subject,
+             satchel_tool_cache_open(library, &place, NULL, 0, &other, &error)),
+            SATCHEL_OK, satchel_tool_cache_close(&other));
+  CHECK(store.releases == 1);
+  TRY_INPUT(satchel_tool_meta, SATCHEL_TOOL_META_INIT, "meta",
+            satchel_tool_persist(tools, KEY_A, LITERAL("x"), subject, &error), SATCHEL_OK, (void)0);
+  TRY_INPUT(satchel_tool_meta, SATCHEL_TOOL_META_INIT, "meta",
+            satchel_tool_writer_new(tools, KEY_B, subject, &writer, &error), SATCHEL_OK,
+            satchel_tool_writer_free(&writer));
+  TRY_INPUT(satchel_tool_call, SATCHEL_TOOL_CALL_INIT, "call",
+            satchel_tool_get_or_begin(tools, KEY_B, subject, &result, &lease, &error),
+            SATCHEL_LEASED, satchel_tool_lease_free(&lease));
+  CHECK(other == NULL && writer == NULL && lease == NULL && result == NULL);
+
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_persist(tools, KEY_A, LITERAL("x"), &meta, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_lookup(tools, KEY_A, &result, &error));
+  TRY_OUTPUT(satchel_tool_result_info, SATCHEL_TOOL_RESULT_INFO_INIT, "info",
+             satchel_tool_result_info_get(result, subject, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_result_free(&result));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&tools));
+  sample_remove_directory(directory);
+}
+
 /* The error itself: one that is too small is left alone, and the call fails as it would have. */
 static void the_error_struct(void) {
   satchel_error small = SATCHEL_ERROR_INIT;
@@ -187,6 +233,7 @@ int main(void) {
                satchel_prompt_cache_open(library, NULL, LITERAL(SAMPLE_CONFIG), &cache, &error));
   inputs();
   outputs();
+  tool_structs();
   the_error_struct();
   success_leaves_the_error_alone();
   a_long_message_is_cut();

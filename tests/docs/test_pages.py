@@ -126,6 +126,7 @@ def scratch(tmp_path: Path, package_config: Path) -> Scratch:
         "PKG_CONFIG_PATH": str(package_config),
         "LD_LIBRARY_PATH": str(package_config.parent),
         "LC_ALL": "C",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     }
     return Scratch(tmp_path, environment)
 
@@ -245,11 +246,18 @@ def test_prompt_cache_md_has_every_fate_of_a_commit() -> None:
     assert constants_of(r"SATCHEL_COMMIT_\w+") - set(re.findall(r"`(SATCHEL_\w+)`", page)) == set()
 
 
-@pytest.mark.parametrize("page", ["index.md", "prompt-cache.md"])
-def test_the_log_lines_of_a_page_are_those_of_the_code(page: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "engine"),
+    [
+        ("index.md", "prompt_cache"),
+        ("prompt-cache.md", "prompt_cache"),
+        ("tool-cache.md", "tool_cache"),
+    ],
+)
+def test_the_log_lines_of_a_page_are_those_of_the_code(page: str, engine: str) -> None:
     code = "".join(
         path.read_text(encoding="utf-8")
-        for path in sorted((REPOSITORY / "impl" / "prompt_cache").glob("*.[ch]pp"))
+        for path in sorted((REPOSITORY / "impl" / engine).glob("*.[ch]pp"))
     )
     code = re.sub(r'"\s*\n\s*"', "", code)  # literals that stand in several lines
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -263,7 +271,7 @@ def test_the_log_lines_of_a_page_are_those_of_the_code(page: str) -> None:
     for line in lines:
         if line.startswith("SATCHEL_"):
             continue
-        fixed = re.split(r"…|\bDIR\b(?:/prompt_cache\.db)?|\bN\b", line)
+        fixed = re.split(rf"…|\bDIR\b(?:/{engine}\.db)?|\bN\b", line)
         missing = [
             part for part in fixed if part.strip(" :;,.") and part.strip(" :;,.") not in code
         ]
@@ -291,6 +299,17 @@ class SatchelError(ctypes.Structure):
     )
 
 
+class ToolPlace(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("store", ctypes.c_char_p),
+        ("store_len", ctypes.c_size_t),
+        ("workspace", ctypes.c_char_p),
+        ("workspace_len", ctypes.c_size_t),
+        ("host_store", ctypes.c_void_p),
+    )
+
+
 class Library:
     """Opens libsatchel with configurations."""
 
@@ -309,6 +328,25 @@ class Library:
             None, text, ctypes.c_size_t(len(text)), ctypes.byref(handle), ctypes.byref(error)
         )
         assert self._c.satchel_close(ctypes.byref(handle)) == 0
+        return "" if status == 0 else error.message.decode()
+
+    def open_tool_cache(self, config: Any) -> str:
+        library, handle, error = ctypes.c_void_p(), ctypes.c_void_p(), self._error()
+        assert (
+            self._c.satchel_open(None, None, ctypes.c_size_t(0), ctypes.byref(library), None) == 0
+        )
+        place = ToolPlace(ctypes.sizeof(ToolPlace), b"tool-store", len(b"tool-store"))
+        text = json.dumps(config).encode()
+        status = self._c.satchel_tool_cache_open(
+            library,
+            ctypes.byref(place),
+            text,
+            ctypes.c_size_t(len(text)),
+            ctypes.byref(handle),
+            ctypes.byref(error),
+        )
+        assert self._c.satchel_tool_cache_close(ctypes.byref(handle)) == 0
+        assert self._c.satchel_close(ctypes.byref(library)) == 0
         return "" if status == 0 else error.message.decode()
 
     def open_cache(self, config: Any) -> str:
@@ -348,6 +386,8 @@ class Table:
             return {"models": {"m": members}}
         if self.heading == "telemetry":
             return {"telemetry": members}
+        if self.heading == "index beside a tool store":
+            return {"index": members}
         if self.heading != "index":
             return members
         if "path" in self.rows:
@@ -377,8 +417,14 @@ def configuration_tables() -> list[Table]:
 TABLES = configuration_tables()
 
 
+TOOL_TABLES = {"satchel_tool_cache_open", "index beside a tool store"}
+TOOL_KEYS = {key for table in TABLES if table.heading in TOOL_TABLES for key in table.rows}
+
+
 def open_with(library: Library, table: Table, members: dict[str, Any]) -> str:
     opens = library.open if table.heading == "satchel_open" else library.open_cache
+    if table.heading in TOOL_TABLES:
+        opens = library.open_tool_cache
     return opens(table.wrap(members))
 
 
@@ -390,6 +436,8 @@ def test_configuration_md_has_all_tables() -> None:
         "index",
         "models",
         "telemetry",
+        "satchel_tool_cache_open",
+        "index beside a tool store",
     ]
     assert [table.heading for table in TABLES] == headings
 
@@ -418,19 +466,22 @@ def test_the_range_of_every_integer_is_the_one_that_the_library_keeps(
             assert open_with(library, table, {key: value}) == "", key
 
 
-def test_the_defaults_are_those_of_the_code() -> None:
-    code = (REPOSITORY / "impl" / "prompt_cache" / "config.hpp").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("engine", "count"), [("prompt_cache", 8 + 1), ("tool_cache", 10)])
+def test_the_defaults_are_those_of_the_code(engine: str, count: int) -> None:
+    code = (REPOSITORY / "impl" / engine / "config.hpp").read_text(encoding="utf-8")
     defaults = {}
     for key, value in re.findall(r"std::int64_t (\w+) = ([^;]+);", code):
         plain = re.sub(r"std::int64_t\{(\d+)\}", r"\1", value).replace("'", "")
         defaults[key] = eval(plain, {"__builtins__": {}})  # numbers and shifts
     compared = 0
     for table in TABLES:
+        if (table.heading in TOOL_TABLES) != (engine == "tool_cache"):
+            continue
         for key, row in table.rows.items():
             if row["type"] == "integer" and key in defaults:
                 assert int(row["default"]) == defaults[key], key
                 compared += 1
-    assert compared == 8 + 1  # sweep_interval_ms stands in two tables
+    assert compared == count  # of the prompt cache, sweep_interval_ms stands in two tables
 
 
 @pytest.mark.parametrize("page", RUN_HERE, ids=name_of)
@@ -443,4 +494,6 @@ def test_the_library_takes_every_configuration_of_a_page(
             continue
         config = json.loads(fence.text)
         opens = library.open if "log_level" in config else library.open_cache
+        if config.keys() - {"index"} and config.keys() <= TOOL_KEYS:
+            opens = library.open_tool_cache
         assert opens(config) == "", f"{name_of(page)}:{fence.line}"

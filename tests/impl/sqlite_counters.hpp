@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "prompt_cache/sqlite_vfs.hpp"
+#include "core/sqlite_vfs.hpp"
 #include "sqlite_shell.hpp"
 
 namespace satchel::prompt_cache {
@@ -20,7 +20,7 @@ class CounterConnection {
  public:
   CounterConnection(const std::string& path, bool ours) {
     const int rc = sqlite3_open_v2(path.c_str(), &connection_, SQLITE_OPEN_READWRITE,
-                                   ours ? sqlite_vfs_name() : "unix");
+                                   ours ? core::sqlite_vfs_name() : "unix");
     if (rc != SQLITE_OK) throw std::runtime_error("cannot open " + path);
     sqlite3_busy_timeout(connection_, 60'000);
     sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);

@@ -1,6 +1,6 @@
 // The wal-index without mapped memory must be one with SQLite's own: readers and writers of both
 // kinds, in several processes, over one database.
-#include "prompt_cache/sqlite_vfs.hpp"
+#include "core/sqlite_vfs.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,8 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/sqlite_connection.hpp"
 #include "index_fixture.hpp"
-#include "prompt_cache/sqlite_connection.hpp"
 #include "sqlite_counters.hpp"
 #include "sqlite_shell.hpp"
 
@@ -133,7 +133,7 @@ TEST(SqliteVfsTest, AWalIndexThatIsCutShortIsAnErrorAndNotASignal) {
   const std::string path = directory / "cut.db";
   make_counters(path);
   for (const std::uintmax_t size : {0U, 3U, 100U, 4096U, 32767U}) {
-    SqliteConnection connection;
+    core::SqliteConnection connection;
     ASSERT_FALSE(connection.open(path, 1024).failed());
     ASSERT_EQ(connection.execute("UPDATE counters SET n = n + 1"), SQLITE_OK);
     ASSERT_EQ(connection.execute("BEGIN; SELECT * FROM counters"), SQLITE_OK);
@@ -180,11 +180,11 @@ TEST(SqliteVfsTest, AWriterKilledInMidTransactionIsUndone) {
 }
 
 TEST(SqliteVfsTest, WaitsAreBoundedWhereAsked) {
-  sqlite3_vfs* vfs = sqlite3_vfs_find(sqlite_vfs_name());
+  sqlite3_vfs* vfs = sqlite3_vfs_find(core::sqlite_vfs_name());
   ASSERT_NE(vfs, nullptr);
   int waited = 0;
   {
-    const BoundedWaits bounded(3000);
+    const core::BoundedWaits bounded(3000);
     for (int i = 0; i < 10; ++i) waited += vfs->xSleep(vfs, 1000);
   }
   EXPECT_EQ(waited, 3000);

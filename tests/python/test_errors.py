@@ -154,7 +154,7 @@ def test_all_exceptions_are_of_one_tree() -> None:
         for value in vars(satchel).values()
         if isinstance(value, type) and issubclass(value, BaseException)
     ]
-    assert len(exceptions) == 11
+    assert len(exceptions) == 14
     assert all(issubclass(kind, satchel.Error) for kind in exceptions)
 
 

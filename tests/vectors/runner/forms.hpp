@@ -25,6 +25,8 @@ extern const Form kPromptRequests;
 extern const Form kPromptQuery;
 extern const Form kPromptResponses;
 extern const Form kPromptClassify;
+extern const Form kToolcacheKeys;
+extern const Form kToolcacheTraces;
 
 // True if the file is a list whose first case `matches`.
 bool is_list_of(Json root, bool (*matches)(Json first));

@@ -23,8 +23,9 @@ constexpr const char* kUsage =
     "\n"
     "Exit status: 0 all passed, 1 something failed or a file was not recognised, 2 wrong usage.\n";
 
-constexpr const vectors::Form* kForms[] = {&vectors::kPromptRequests, &vectors::kPromptQuery,
-                                           &vectors::kPromptResponses, &vectors::kPromptClassify};
+constexpr const vectors::Form* kForms[] = {&vectors::kPromptRequests,  &vectors::kPromptQuery,
+                                           &vectors::kPromptResponses, &vectors::kPromptClassify,
+                                           &vectors::kToolcacheKeys,   &vectors::kToolcacheTraces};
 
 // False for a file that cannot be read or is of no known form.
 bool run_file(const std::string& path, const satchel::Library& library,
