@@ -199,8 +199,6 @@ def bench_open(sides: Sides, entries: int) -> None:
     if len(known) != 1 or min(known) < entries:
         raise DriverError(f"{known} entries after opening, of {entries}")
     report(f"tool cache: open, {entries:,} entries", sides.at_full_size(500), ours, theirs)
-    first = sides.ours.ask("reopen", 5, "00" * 32)[0]
-    row("  open and the first revalidation", "-", in_units(first))
 
 
 def bench_invalidation(sides: Sides, entries: int) -> None:
