@@ -42,6 +42,7 @@ static_assert(static_cast<int>(Status::kInternal) == SATCHEL_ERR_INTERNAL);
 static_assert(static_cast<int>(Status::kIntegrity) == SATCHEL_ERR_INTEGRITY);
 static_assert(static_cast<int>(Status::kMeta) == SATCHEL_ERR_META);
 static_assert(static_cast<int>(Status::kNoSpace) == SATCHEL_ERR_NO_SPACE);
+static_assert(static_cast<int>(Status::kUnavailable) == SATCHEL_ERR_UNAVAILABLE);
 
 extern "C" {
 
@@ -107,6 +108,8 @@ const char* satchel_status_name(satchel_status status) {
       return "ERR_META";
     case SATCHEL_ERR_NO_SPACE:
       return "ERR_NO_SPACE";
+    case SATCHEL_ERR_UNAVAILABLE:
+      return "ERR_UNAVAILABLE";
     default:
       return "UNKNOWN";
   }

@@ -192,8 +192,9 @@ core::Status close_handle(const void* handle, HandleType type) {
   if (!same_generation(state, generation) || slot->type != type) return core::Status::kHandle;
   // The threads that the object counts on did not survive the fork: it is left as it is.
   if (slot->born_in != forks.load()) return core::Status::kOk;
-  if (pinned_by_this_thread(slot, handle) || core::LibraryThread::here())
-    return core::Status::kBusy;
+  // A usage is nothing but data; whoever is called back with one may let go of it there.
+  const bool waits = core::LibraryThread::here() && type != HandleType::kUsage;
+  if (waits || pinned_by_this_thread(slot, handle)) return core::Status::kBusy;
   do {
     if (!same_generation(state, generation) || (state & kClosing) != 0) {
       return core::Status::kHandle;
@@ -231,6 +232,10 @@ const char* handle_type_name(HandleType type) {
       return "satchel_tool_lease";
     case HandleType::kToolWriter:
       return "satchel_tool_writer";
+    case HandleType::kCascade:
+      return "satchel_cascade";
+    case HandleType::kUsage:
+      return "satchel_usage";
     case HandleType::kNone:
       break;
   }

@@ -25,6 +25,8 @@ enum class HandleType : std::uint8_t {
   kToolResult,
   kToolLease,
   kToolWriter,
+  kCascade,
+  kUsage,
 };
 
 const char* handle_type_name(HandleType type);

@@ -1,5 +1,6 @@
 #include "prompt_parts.hpp"
 
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -103,12 +104,15 @@ class HostTokenizer final : public prompt_cache::Tokenizer {
   const std::unique_ptr<prompt_cache::Tokenizer> built_in_ = prompt_cache::make_byte_estimate();
 };
 
+// Throws nothing: there are other tables to be taken.
 template <class Table>
-Result<void> take(const Table* table, const char* name, Shared<Table>& taken) {
+Result<void> take(const Table* table, const char* name, Shared<Table>& taken) try {
   if (table == nullptr) return Ok{};
   Result<void> checked = check_input_struct(table, sizeof(Table), name);
   if (checked) taken = take_table(*table);
   return checked;
+} catch (const std::bad_alloc&) {
+  return core::Error{core::Status::kMemory, {}, 0, 0};
 }
 
 }  // namespace

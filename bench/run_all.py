@@ -21,6 +21,7 @@ PROGRAMS = [
     [sys.executable, str(ROOT / "bench" / "bench_demo_host.py")],
     [sys.executable, str(ROOT / "bench" / "bench_python.py")],
     [sys.executable, str(ROOT / "bench" / "bench_tool_cache.py")],
+    [sys.executable, str(ROOT / "bench" / "bench_cascade.py")],
 ]
 
 

@@ -28,6 +28,7 @@ TYPED_SOURCES = [
     "tests/e2e",
     "tests/abi/contract.py",
     "tests/reference",
+    "bench/bench_cascade.py",
     "bench/bench_python.py",
     "bench/bench_tool_cache.py",
     "scripts/run_tests.py",

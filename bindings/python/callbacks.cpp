@@ -1,13 +1,14 @@
 #include "callbacks.hpp"
 
-#include <cxxabi.h>
-
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "arguments.hpp"
+#include "failure.hpp"
+#include "http.hpp"
+#include "in_python.hpp"
 #include "interpreter.hpp"
 
 namespace satchel_python {
@@ -17,71 +18,13 @@ struct HostCallables {
   py::object log;
   py::object clock;
   py::object monotonic;
+  py::object http;
 };
 
 struct TokenizerCallables {
   py::object versions;
   py::object tokenize;
 };
-
-// Says what went wrong through sys.unraisablehook: there is no caller to raise it to. Ctrl-C is
-// raised again where it belongs, in the main thread, as soon as that runs Python code.
-void report(py::handle callable) {
-  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0) {
-    PyErr_Clear();
-    PyErr_SetInterrupt();
-    return;
-  }
-  PyErr_WriteUnraisable(callable.ptr());
-}
-
-// Runs `work` with the lock held and turns whatever it throws into SATCHEL_ERR_CALLBACK.
-template <class Work>
-satchel_status guarded_call(py::handle callable, Work&& work) {
-  try {
-    return work();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (py::builtin_exception& error) {
-    error.set_error();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  report(callable);
-  return SATCHEL_ERR_CALLBACK;
-}
-
-// Runs `work` in Python. A thread that CPython ends meanwhile is parked: unwinding it through the
-// library would abort the process.
-template <class Work>
-satchel_status in_python(py::handle callable, Work&& work) {
-  PyGILState_STATE state{};
-  if (!enter_python(&state)) return SATCHEL_ERR_CALLBACK;
-  satchel_status status = SATCHEL_ERR_CALLBACK;
-  try {
-    status = guarded_call(callable, std::forward<Work>(work));
-    leave_python(state);
-  } catch (abi::__forced_unwind&) {
-    park_thread();
-  }
-  return status;
-}
-
-template <class Callables>
-void release(void* user) noexcept {
-  PyGILState_STATE state{};
-  if (!enter_python(&state)) return;  // the interpreter is gone, and with it what is held here
-  try {
-    delete static_cast<Callables*>(user);
-    leave_python(state);
-  } catch (abi::__forced_unwind&) {
-    park_thread();
-  }
-}
-
-bool asks_for_built_in(const py::object& answer) { return answer.ptr() == Py_NotImplemented; }
 
 // ------------------------------------------------------------------------------------------ host
 
@@ -127,6 +70,10 @@ satchel_status clock(void* user, int64_t* unix_ns) {
 
 satchel_status monotonic(void* user, int64_t* ns) {
   return nanoseconds(static_cast<HostCallables*>(user)->monotonic, ns);
+}
+
+satchel_status send(void* user, const satchel_http_request* request, satchel_http_answer* answer) {
+  return http(static_cast<HostCallables*>(user)->http, *request, answer);
 }
 
 // -------------------------------------------------------------------------------- who and what
@@ -197,20 +144,31 @@ satchel_status tokenize(void* user, const char* model, size_t model_len,
 template <class Table>
 void own_one(Table& table, const py::object& callable) {
   table.user = std::make_unique<py::object>(callable).release();
-  table.release = release<py::object>;
+  table.release = release_callables<py::object>;
 }
 
 }  // namespace
 
 satchel_host host_callbacks(const py::object& log_to, const py::object& clock_from,
-                            const py::object& monotonic_from) {
+                            const py::object& monotonic_from, const py::object& http_by) {
   satchel_host table = SATCHEL_HOST_INIT;
-  table.user = new HostCallables{log_to, clock_from, monotonic_from};
-  table.release = release<HostCallables>;
+  table.user = new HostCallables{log_to, clock_from, monotonic_from, http_by};
+  table.release = release_callables<HostCallables>;
   if (!log_to.is_none()) table.log = log;
   if (!clock_from.is_none()) table.clock = clock;
   if (!monotonic_from.is_none()) table.monotonic = monotonic;
+  if (!http_by.is_none()) table.http = send;
   return table;
+}
+
+satchel_library* open_library(const py::object& config, const satchel_host& host) {
+  const Buffer json(config);
+  satchel_library* handle = nullptr;
+  satchel_error error = SATCHEL_ERROR_INIT;
+  check(
+      call_library([&] { return satchel_open(&host, json.data(), json.size(), &handle, &error); }),
+      error);
+  return handle;
 }
 
 satchel_principals principal_callbacks(const py::object& resolve) {
@@ -231,7 +189,7 @@ satchel_tokenizer tokenizer_callbacks(const py::object& versions_of,
                                       const py::object& tokenize_by) {
   satchel_tokenizer table = SATCHEL_TOKENIZER_INIT;
   table.user = new TokenizerCallables{versions_of, tokenize_by};
-  table.release = release<TokenizerCallables>;
+  table.release = release_callables<TokenizerCallables>;
   table.versions = versions;
   table.tokenize = tokenize;
   return table;

@@ -15,8 +15,11 @@ namespace py = pybind11;
 // The shapes that the callables have, None for the built-in (satchel/_callbacks.py makes them from
 // what the user gave). Each may return NotImplemented to ask for the built-in.
 //   log(level, component, message)       clock() -> int          monotonic() -> int
+//   http: see http.hpp
 satchel_host host_callbacks(const py::object& log, const py::object& clock,
-                            const py::object& monotonic);
+                            const py::object& monotonic, const py::object& http = py::none());
+// satchel_open; takes the table over. config: bytes, JSON.
+satchel_library* open_library(const py::object& config, const satchel_host& host);
 //   resolve(api_key) -> str | None
 satchel_principals principal_callbacks(const py::object& resolve);
 //   resolve(model) -> (enabled, min_prefix_tokens) | None

@@ -89,6 +89,10 @@ bool wait_for_calls(std::chrono::milliseconds at_most) {
   return wait_for_zero(calls_inside, at_most);
 }
 
+bool wait_for_callbacks(std::chrono::milliseconds at_most) {
+  return wait_for_zero(callbacks_inside, at_most);
+}
+
 void shut_callbacks(std::chrono::milliseconds at_most) {
   callbacks_shut.store(true);
   wait_for_zero(callbacks_inside, at_most);

@@ -69,6 +69,8 @@ void leave_python(PyGILState_STATE state) noexcept;
 void begin_exit();  // from now on a LibraryCall throws
 // Waits for the calls inside the library. False: one of them is still there.
 bool wait_for_calls(std::chrono::milliseconds at_most);
+// The same for the callbacks that are inside Python.
+bool wait_for_callbacks(std::chrono::milliseconds at_most);
 // From now on enter_python fails; waits for the callbacks that are inside Python.
 void shut_callbacks(std::chrono::milliseconds at_most);
 

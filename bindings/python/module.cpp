@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <satchel/satchel.h>
 
+#include "cascade.hpp"
 #include "interpreter.hpp"
 #include "prompt_cache.hpp"
 #include "tool_cache.hpp"
@@ -40,4 +41,5 @@ PYBIND11_MODULE(_core, module) {
   define_outcome(module);
   define_usage_filter(module);
   define_tool_cache(module);
+  define_cascade(module);
 }

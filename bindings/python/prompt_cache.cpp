@@ -41,18 +41,6 @@ void close_at_exit_later(const std::shared_ptr<PromptCache>& cache) {
   caches.push_back(cache);
 }
 
-satchel_library* open_host(const py::object& config, const py::object& log, const py::object& clock,
-                           const py::object& monotonic) {
-  const Buffer json(config);
-  const satchel_host host = host_callbacks(log, clock, monotonic);
-  satchel_library* handle = nullptr;
-  satchel_error error = SATCHEL_ERROR_INIT;
-  check(
-      call_library([&] { return satchel_open(&host, json.data(), json.size(), &handle, &error); }),
-      error);
-  return handle;
-}
-
 // The tables that the user's callables make. The library owns what they hold as soon as it is
 // called with them, whether that succeeds or not.
 struct Parts {
@@ -87,7 +75,7 @@ std::shared_ptr<PromptCache> open(const py::object& config, const py::object& ho
                                   const py::object& models, const py::object& versions,
                                   const py::object& tokenize) {
   const Buffer json(config);
-  satchel_library* host = open_host(host_config, log, clock, monotonic);
+  satchel_library* host = open_library(host_config, host_callbacks(log, clock, monotonic));
   const Parts parts(principals, models, versions, tokenize);
   satchel_prompt_cache* handle = nullptr;
   satchel_error error = SATCHEL_ERROR_INIT;

@@ -1,10 +1,9 @@
 #include "tool_store.hpp"
 
-#include <cxxabi.h>
-
 #include <utility>
 
 #include "arguments.hpp"
+#include "in_python.hpp"
 #include "interpreter.hpp"
 
 namespace satchel_python {
@@ -22,60 +21,6 @@ struct StoreCallables {
 
   py::object persist, lookup, remove, contains, iterate, total_bytes, evict_to_cap;
 };
-
-// Says what went wrong through sys.unraisablehook: what the library's caller gets is a status.
-// Ctrl-C is raised again where it belongs, in the main thread, as soon as that runs Python code.
-void report(py::handle callable) {
-  if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0) {
-    PyErr_Clear();
-    PyErr_SetInterrupt();
-    return;
-  }
-  PyErr_WriteUnraisable(callable.ptr());
-}
-
-template <class Work>
-satchel_status guarded_call(py::handle callable, Work&& work) {
-  try {
-    return work();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (py::builtin_exception& error) {
-    error.set_error();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  report(callable);
-  return SATCHEL_ERR_CALLBACK;
-}
-
-// Runs `work` in Python. A thread that CPython ends meanwhile is parked, as in callbacks.cpp.
-template <class Work>
-satchel_status in_python(py::handle callable, Work&& work) {
-  PyGILState_STATE state{};
-  if (!enter_python(&state)) return SATCHEL_ERR_CALLBACK;
-  satchel_status status = SATCHEL_ERR_CALLBACK;
-  try {
-    status = guarded_call(callable, std::forward<Work>(work));
-    leave_python(state);
-  } catch (abi::__forced_unwind&) {
-    park_thread();
-  }
-  return status;
-}
-
-void release(void* user) noexcept {
-  PyGILState_STATE state{};
-  if (!enter_python(&state)) return;  // the interpreter is gone, and with it what is held here
-  try {
-    delete static_cast<StoreCallables*>(user);
-    leave_python(state);
-  } catch (abi::__forced_unwind&) {
-    park_thread();
-  }
-}
 
 const StoreCallables& store(void* user) { return *static_cast<StoreCallables*>(user); }
 
@@ -165,7 +110,7 @@ satchel_status evict_to_cap(void* user, uint64_t cap, satchel_keys_answer* answe
 satchel_tool_store tool_store_callbacks(const py::object& callables) {
   satchel_tool_store table = SATCHEL_TOOL_STORE_INIT;
   table.user = new StoreCallables(callables.cast<py::tuple>());
-  table.release = release;
+  table.release = release_callables<StoreCallables>;
   table.persist = persist;
   table.lookup = lookup;
   table.remove = remove;

@@ -74,8 +74,20 @@ void ConfigReader::boolean(const char* key, bool& value) {
 
 void ConfigReader::integer(const char* key, std::int64_t& value, std::int64_t min,
                            std::int64_t max) {
+  if (const cJSON* item = take(key)) read_integer(key, item, value, min, max);
+}
+
+void ConfigReader::text_or_integer(const char* key, std::string& text, std::int64_t& number,
+                                   std::int64_t min, std::int64_t max) {
   const cJSON* item = take(key);
   if (item == nullptr) return;
+  if (cJSON_IsNumber(item) != 0) return read_integer(key, item, number, min, max);
+  if (cJSON_IsString(item) == 0) return reject(key, expected("a string or an integer", item));
+  text = item->valuestring;
+}
+
+void ConfigReader::read_integer(const char* key, const cJSON* item, std::int64_t& value,
+                                std::int64_t min, std::int64_t max) {
   if (cJSON_IsNumber(item) == 0) return reject(key, expected("an integer", item));
   const double number = item->valuedouble;
   if (number != std::floor(number) || number < static_cast<double>(min) ||

@@ -22,6 +22,9 @@ class ConfigReader {
   void boolean(const char* key, bool& value);
   void integer(const char* key, std::int64_t& value, std::int64_t min, std::int64_t max);
   void text(const char* key, std::string& value);
+  // Either of them; the other is left as it is.
+  void text_or_integer(const char* key, std::string& text, std::int64_t& number, std::int64_t min,
+                       std::int64_t max);
   void texts(const char* key, std::vector<std::string>& values);
   // Reads a nested object, if it is there.
   void object(const char* key, const std::function<void(ConfigReader&)>& read);
@@ -41,6 +44,8 @@ class ConfigReader {
   ConfigReader(const cJSON* object, std::string path, Error& error);
 
   const cJSON* take(const char* key);
+  void read_integer(const char* key, const cJSON* item, std::int64_t& value, std::int64_t min,
+                    std::int64_t max);
   [[nodiscard]] std::string path_of(std::string_view key) const;
 
   const cJSON* object_;

@@ -20,8 +20,13 @@ class JsonWriter {
   JsonWriter& text(std::string_view value);
   JsonWriter& number(std::uint64_t value) { return raw(std::to_string(value)); }
   JsonWriter& number(std::int64_t value) { return raw(std::to_string(value)); }
+  // The shortest decimal, with a point or an exponent: 42.3, 100.0. Finite.
+  JsonWriter& number(double value);
+  JsonWriter& number(float value);
   JsonWriter& boolean(bool value) { return raw(value ? "true" : "false"); }
   JsonWriter& null() { return raw("null"); }
+  // A value that is JSON already.
+  JsonWriter& json(std::string_view value) { return raw(value); }
 
   [[nodiscard]] std::string take() { return std::move(out_); }
 

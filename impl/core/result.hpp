@@ -39,13 +39,14 @@ enum class Status : std::int32_t {
   kIntegrity = -15,
   kMeta = -16,
   kNoSpace = -17,
+  kUnavailable = -18,
 };
 
 struct Error {
   Status status = Status::kInternal;
   std::string message;
   int os_errno = 0;
-  int reason = 0;  // SATCHEL_MARKER_*
+  int reason = 0;  // SATCHEL_MARKER_*, SATCHEL_USAGE_ERROR_*
 };
 
 template <class T>

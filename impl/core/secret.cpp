@@ -2,13 +2,23 @@
 
 #include <openssl/crypto.h>
 
+#include <cstring>
+
 namespace satchel::core {
 
+void wipe(char* data, std::size_t len) {
+  if (len != 0) OPENSSL_cleanse(data, len);
+}
+
 void wipe(std::string& secret) {
-  // The whole capacity: a shorter text may stand where a longer one was.
+  // The capacity may hold the end of a longer text that stood there before.
   secret.resize(secret.capacity());
-  OPENSSL_cleanse(secret.data(), secret.size());
+  wipe(secret.data(), secret.size());
   secret.clear();
+}
+
+Secret::Secret(std::string_view text) : Secret(text.size()) {
+  if (!text.empty()) std::memcpy(data_.get(), text.data(), text.size());
 }
 
 }  // namespace satchel::core

@@ -3,8 +3,9 @@
  *
  * WHAT IT IS FOR
  * A proxy for language models, written in any language, loads this library into
- * its own process and hands it the bytes it has anyway. The library opens no
- * socket, starts no event loop and installs no signal handler.
+ * its own process and hands it the bytes it has anyway. The library starts no event
+ * loop, installs no signal handler, and opens no socket but the cascade's, which the
+ * host may replace.
  *
  * HOW TO READ IT
  * Every call that can fail returns a satchel_status: 0 is success, a positive
@@ -90,23 +91,24 @@ enum {
   SATCHEL_OVERSIZED = 10,   /* too large to be hashed */
 
   /* errors */
-  SATCHEL_ERR_ARGUMENT = -1,   /* a NULL, a wrong struct_size, a value out of range */
-  SATCHEL_ERR_HANDLE = -2,     /* the handle is NULL, closed, or none of ours */
-  SATCHEL_ERR_STATE = -3,      /* right call, wrong moment */
-  SATCHEL_ERR_CONFIG = -4,     /* the configuration: the message names the key */
-  SATCHEL_ERR_MEMORY = -5,     /* an allocation failed */
-  SATCHEL_ERR_IO = -6,         /* the operating system said no: see os_errno */
-  SATCHEL_ERR_BUSY = -7,       /* another thread is inside, or a callback of it is */
-  SATCHEL_ERR_CALLBACK = -8,   /* a callback of the host failed */
-  SATCHEL_ERR_FORKED = -9,     /* the handle belongs to the parent process */
-  SATCHEL_ERR_STREAM = -10,    /* the response cannot go on: break the connection */
-  SATCHEL_ERR_JSON = -11,      /* the text is not JSON */
-  SATCHEL_ERR_TIMEOUT = -12,   /* not done within the time given */
-  SATCHEL_ERR_LIMIT = -13,     /* larger than a configured bound */
-  SATCHEL_ERR_INTERNAL = -14,  /* a defect of the library: please report it */
-  SATCHEL_ERR_INTEGRITY = -15, /* stored bytes do not match their hash */
-  SATCHEL_ERR_META = -16,      /* what is stored beside a payload cannot be read */
-  SATCHEL_ERR_NO_SPACE = -17   /* disk or quota full */
+  SATCHEL_ERR_ARGUMENT = -1,    /* a NULL, a wrong struct_size, a value out of range */
+  SATCHEL_ERR_HANDLE = -2,      /* the handle is NULL, closed, or none of ours */
+  SATCHEL_ERR_STATE = -3,       /* right call, wrong moment */
+  SATCHEL_ERR_CONFIG = -4,      /* the configuration: the message names the key */
+  SATCHEL_ERR_MEMORY = -5,      /* an allocation failed */
+  SATCHEL_ERR_IO = -6,          /* the operating system said no: see os_errno */
+  SATCHEL_ERR_BUSY = -7,        /* another thread is inside, or a callback of it is */
+  SATCHEL_ERR_CALLBACK = -8,    /* a callback of the host failed */
+  SATCHEL_ERR_FORKED = -9,      /* the handle belongs to the parent process */
+  SATCHEL_ERR_STREAM = -10,     /* the response cannot go on: break the connection */
+  SATCHEL_ERR_JSON = -11,       /* the text is not JSON */
+  SATCHEL_ERR_TIMEOUT = -12,    /* not done within the time given */
+  SATCHEL_ERR_LIMIT = -13,      /* larger than a configured bound */
+  SATCHEL_ERR_INTERNAL = -14,   /* a defect of the library: please report it */
+  SATCHEL_ERR_INTEGRITY = -15,  /* stored bytes do not match their hash */
+  SATCHEL_ERR_META = -16,       /* what is stored beside a payload cannot be read */
+  SATCHEL_ERR_NO_SPACE = -17,   /* disk or quota full */
+  SATCHEL_ERR_UNAVAILABLE = -18 /* nothing is known: error.reason says why */
 };
 
 /* The constant's name without the prefix ("ERR_CONFIG"), NUL-terminated, static;
@@ -115,7 +117,8 @@ SATCHEL_API const char* satchel_status_name(satchel_status status);
 
 /* -------------------------------------------------------------------- error */
 
-/* What satchel_error.reason says when a cache_control marker is at fault.
+/* What satchel_error.reason says when a cache_control marker is at fault. (After
+ * SATCHEL_ERR_UNAVAILABLE it is a SATCHEL_USAGE_ERROR_*.)
  * Names and messages agree with the reference (dwctl, prompt_cache/parse.rs). */
 enum {
   SATCHEL_MARKER_NONE = 0,
@@ -135,7 +138,7 @@ typedef struct satchel_error {
   size_t struct_size;
   satchel_status status;
   int32_t os_errno; /* 0, or errno of the failed system call */
-  int32_t reason;   /* SATCHEL_MARKER_*, or 0 */
+  int32_t reason;   /* SATCHEL_MARKER_* or SATCHEL_USAGE_ERROR_*, or 0 */
   int32_t reserved;
   char message[488]; /* NUL-terminated; cut at a character when longer */
 } satchel_error;
@@ -172,6 +175,40 @@ SATCHEL_API void satchel_buffer_free(satchel_buffer* buffer);
 
 /* --------------------------------------------------------- the host's parts */
 
+/* A header's name, compared without regard to case, and its value. This struct
+ * stands in arrays and never grows. */
+typedef struct satchel_http_header {
+  satchel_view name;
+  satchel_view value;
+} satchel_http_header;
+
+/* What the library asks another machine. Views are valid until the callback
+ * returns; header values may be secrets: log none of them. */
+typedef struct satchel_http_request {
+  size_t struct_size;
+  satchel_view method; /* "GET" */
+  satchel_view url;
+  const satchel_http_header* headers;
+  size_t header_count;
+  satchel_view body;
+  uint64_t max_body;   /* bytes of the answer's body that are taken, decoded */
+  uint32_t timeout_ms; /* for everything, from now on */
+  uint32_t reserved;
+} satchel_http_request;
+
+/* An answer that the http callback fills; valid until it returns. */
+typedef struct satchel_http_answer satchel_http_answer;
+
+SATCHEL_API satchel_status satchel_http_status_set(satchel_http_answer* answer, int32_t status);
+/* Adds a header of the answer. Copied. */
+SATCHEL_API satchel_status satchel_http_header_add(satchel_http_answer* answer, const char* name,
+                                                   size_t name_len, const char* value,
+                                                   size_t value_len);
+/* Adds bytes to the body, decoded (no gzip). Copied. ERR_LIMIT: more than max_body,
+ * give up. */
+SATCHEL_API satchel_status satchel_http_body_add(satchel_http_answer* answer, const char* data,
+                                                 size_t len);
+
 enum { SATCHEL_LOG_DEBUG = 0, SATCHEL_LOG_INFO = 1, SATCHEL_LOG_WARN = 2, SATCHEL_LOG_ERROR = 3 };
 
 /*
@@ -182,9 +219,9 @@ enum { SATCHEL_LOG_DEBUG = 0, SATCHEL_LOG_INFO = 1, SATCHEL_LOG_WARN = 2, SATCHE
  *  - it reports failure by a negative status; SATCHEL_NOT_HANDLED asks for the
  *    built-in;
  *  - it may use other handles. Closing the handle it was called for gets
- *    SATCHEL_ERR_BUSY, using the same request or the same tool cache, its leases
- *    and its writers gets SATCHEL_ERR_BUSY; so does using any tool cache on one of
- *    the library's own threads;
+ *    SATCHEL_ERR_BUSY, using the same request, the same cascade or the same tool
+ *    cache, its leases and its writers gets SATCHEL_ERR_BUSY; so does using any
+ *    cascade or tool cache on one of the library's own threads;
  *  - texts it is given are valid until it returns.
  */
 typedef struct satchel_host {
@@ -201,14 +238,19 @@ typedef struct satchel_host {
   /* One line, no newline at its end. Built in: standard error. */
   void (*log)(void* user, int32_t level, const char* component, size_t component_len,
               const char* message, size_t message_len);
+  /* Sends a request and fills the answer; follows no redirect. OK with a status set:
+   * an answer, of whatever status. ERR_TIMEOUT: not done in time. Any other error: no
+   * answer. Built in: libcurl, loaded when first needed. */
+  satchel_status (*http)(void* user, const satchel_http_request* request,
+                         satchel_http_answer* answer);
 } satchel_host;
 
 #define SATCHEL_HOST_INIT \
-  { sizeof(satchel_host), NULL, NULL, NULL, NULL, NULL }
+  { sizeof(satchel_host), NULL, NULL, NULL, NULL, NULL, NULL }
 
 SATCHEL_API void satchel_host_init(satchel_host* host);
 
-/* What engines share: the clock and the log. */
+/* What engines share: the clock, the log, the way to other machines. */
 typedef struct satchel_library satchel_library;
 
 /*
@@ -1129,6 +1171,270 @@ SATCHEL_API satchel_status satchel_tool_record(satchel_tool_cache* cache, const 
                                                const char* args_summary, size_t args_summary_len,
                                                const char* reason, size_t reason_len,
                                                satchel_error* error);
+
+/* ==========================================================================
+ *                               THE CASCADE
+ *
+ * How much of a Claude account's quota is used? Asked as often as one likes, by as
+ * many processes: the endpoint is asked at most once per window on a machine, and
+ * when it is away, limits or refuses, the answer comes from what is known and says
+ * where it came from. In this order:
+ *
+ *   headers of the account's own answers, seen by satchel_cascade_observe
+ *   usage.json, while it is fresh
+ *   while usage.lock is active: stale data, or the transcripts, or the error
+ *   credentials, and the endpoint: one fetch a machine, the others wait for it
+ *   stale data, or the transcripts, or the error
+ *
+ * usage.json and usage.lock are those of linesmith 0.4.1, in its directory: both see
+ * each other's cache and backoff. A cascade stands for one account: give each account
+ * a cache_dir and config_dirs of its own.
+ * ========================================================================== */
+
+typedef struct satchel_cascade satchel_cascade;
+typedef struct satchel_usage satchel_usage; /* what a resolve found */
+
+/* Where a usage comes from. */
+enum {
+  SATCHEL_USAGE_ENDPOINT = 1, /* asked just now */
+  SATCHEL_USAGE_CACHE = 2,    /* usage.json, fresh */
+  SATCHEL_USAGE_STALE = 3,    /* what was known last; error says why it is not fresher */
+  SATCHEL_USAGE_HEADERS = 4,  /* observed in an answer's headers, as good as fresh */
+  SATCHEL_USAGE_JSONL = 5     /* tokens counted in the transcripts: no utilisation */
+};
+
+/* Why there is no (fresher) answer; the reference's names (linesmith-core,
+ * data_context/error.rs). */
+enum {
+  SATCHEL_USAGE_ERROR_NONE = 0,
+  SATCHEL_USAGE_ERROR_NO_CREDENTIALS = 1,
+  SATCHEL_USAGE_ERROR_SUBPROCESS_FAILED = 2,
+  SATCHEL_USAGE_ERROR_IO_ERROR = 3,
+  SATCHEL_USAGE_ERROR_PARSE_ERROR = 4,
+  SATCHEL_USAGE_ERROR_MISSING_FIELD = 5,
+  SATCHEL_USAGE_ERROR_EMPTY_TOKEN = 6,
+  SATCHEL_USAGE_ERROR_TIMEOUT = 7,
+  SATCHEL_USAGE_ERROR_RATE_LIMITED = 8,
+  SATCHEL_USAGE_ERROR_NETWORK_ERROR = 9,
+  SATCHEL_USAGE_ERROR_UNAUTHORIZED = 10,
+  SATCHEL_USAGE_ERROR_FORBIDDEN = 11,
+  SATCHEL_USAGE_ERROR_NO_ENTRIES = 12,
+  SATCHEL_USAGE_ERROR_DIRECTORY_MISSING = 13
+};
+
+/* The name as it stands in the files ("RateLimited"), NUL-terminated, static; ""
+ * for NONE, "UNKNOWN" for a number this library does not have. Any thread. */
+SATCHEL_API const char* satchel_usage_error_name(int32_t error);
+
+/* Tokens by kind. This struct stands in others and never grows. */
+typedef struct satchel_tokens {
+  uint64_t input;
+  uint64_t output;
+  uint64_t cache_creation;
+  uint64_t cache_read;
+} satchel_tokens;
+
+/* Answers that the host's parts fill; valid until their callback returns. */
+typedef struct satchel_file_answer satchel_file_answer;
+typedef struct satchel_token_answer satchel_token_answer;
+typedef struct satchel_transcripts_answer satchel_transcripts_answer;
+
+enum {
+  SATCHEL_FILE_USAGE = 0,   /* usage.json */
+  SATCHEL_FILE_LOCK = 1,    /* usage.lock */
+  SATCHEL_FILE_OBSERVED = 2 /* satchel-observed.json: what headers said */
+};
+
+/* From read: the file's bytes and when it was written, Unix nanoseconds. Copied. */
+SATCHEL_API satchel_status satchel_file_set(satchel_file_answer* answer, const char* data,
+                                            size_t len, int64_t written_at);
+
+/* The three files somewhere else than in a directory, all or none of the callbacks.
+ * A write replaces the whole file at once. One fetch at a time then holds within this
+ * process. NOT_HANDLED counts as an error: there is no directory to fall back to. */
+typedef struct satchel_usage_files {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  /* OK without satchel_file_set: there is no such file. */
+  satchel_status (*read)(void* user, int32_t file, satchel_file_answer* answer);
+  satchel_status (*write)(void* user, int32_t file, const char* data, size_t len);
+  satchel_status (*remove)(void* user, int32_t file);
+} satchel_usage_files;
+
+#define SATCHEL_USAGE_FILES_INIT \
+  { sizeof(satchel_usage_files), NULL, NULL, NULL, NULL, NULL }
+
+/* The bearer token. Copied, wiped after use. */
+SATCHEL_API satchel_status satchel_token_set(satchel_token_answer* answer, const char* token,
+                                             size_t token_len);
+/* There is none, for one of SATCHEL_USAGE_ERROR_NO_CREDENTIALS to _EMPTY_TOKEN. */
+SATCHEL_API satchel_status satchel_token_fail(satchel_token_answer* answer, int32_t error);
+
+/* Who has the token. Built in: .credentials.json of the config_dirs. */
+typedef struct satchel_credentials {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  /* OK without satchel_token_set: NoCredentials. An error without
+   * satchel_token_fail: SubprocessFailed. */
+  satchel_status (*token)(void* user, satchel_token_answer* answer);
+} satchel_credentials;
+
+#define SATCHEL_CREDENTIALS_INIT \
+  { sizeof(satchel_credentials), NULL, NULL, NULL }
+
+/* The block that is active now: its start, Unix nanoseconds, and its tokens. */
+SATCHEL_API satchel_status satchel_transcripts_five_hour_set(satchel_transcripts_answer* answer,
+                                                             int64_t start,
+                                                             const satchel_tokens* tokens);
+/* The tokens of the last seven days. */
+SATCHEL_API satchel_status satchel_transcripts_seven_day_set(satchel_transcripts_answer* answer,
+                                                             const satchel_tokens* tokens);
+
+/* What was used, as the host counted it. Built in: projects/ of the config_dirs. */
+typedef struct satchel_transcripts {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  /* now: Unix nanoseconds. OK without satchel_transcripts_seven_day_set: NoEntries. */
+  satchel_status (*windows)(void* user, int64_t now, satchel_transcripts_answer* answer);
+} satchel_transcripts;
+
+#define SATCHEL_TRANSCRIPTS_INIT \
+  { sizeof(satchel_transcripts), NULL, NULL, NULL }
+
+/* Where a cascade looks, and the parts that the host replaces; everything may be
+ * left empty. Paths are bytes, copied; tables are copied. */
+typedef struct satchel_cascade_parts {
+  size_t struct_size;
+  /* Empty: $XDG_CACHE_HOME/linesmith, else $HOME/.cache/linesmith, else none. */
+  satchel_view cache_dir;
+  /* Directories with .credentials.json and projects/. NULL: $CLAUDE_CONFIG_DIR;
+   * $XDG_CONFIG_HOME/claude or $HOME/.config/claude; $HOME/.claude. */
+  const satchel_view* config_dirs;
+  size_t config_dir_count;
+  const satchel_usage_files* files;
+  const satchel_credentials* credentials;
+  const satchel_transcripts* transcripts;
+} satchel_cascade_parts;
+
+#define SATCHEL_CASCADE_PARTS_INIT \
+  { sizeof(satchel_cascade_parts), {NULL, 0}, NULL, 0, NULL, NULL, NULL }
+
+SATCHEL_API void satchel_usage_files_init(satchel_usage_files* files);
+SATCHEL_API void satchel_credentials_init(satchel_credentials* credentials);
+SATCHEL_API void satchel_transcripts_init(satchel_transcripts* transcripts);
+SATCHEL_API void satchel_cascade_parts_init(satchel_cascade_parts* parts);
+
+/*
+ * Opens a cascade. Reads the environment now, touches no file and asks nobody.
+ *   library  lends its clock, its log and its way to other machines.
+ *   parts    NULL for the built-ins. Each table's release runs once, also when this
+ *            call fails.
+ *   config   JSON object, all keys optional; docs/configuration.md has them with
+ *            their defaults. The most common:
+ *              "timeout_ms": 2000           nobody waits longer, for whatever
+ *              "cache_duration_s": 180      how long an answer is fresh
+ *              "stale_while_revalidate": true
+ *              "transcripts": {"dedup": "complete" | "first", "depth": "all" | 1}
+ *   out      satchel_cascade_close releases it.
+ * Returns OK, ERR_HANDLE, ERR_ARGUMENT, ERR_CONFIG, ERR_MEMORY. Any thread.
+ */
+SATCHEL_API satchel_status satchel_cascade_open(satchel_library* library,
+                                                const satchel_cascade_parts* parts,
+                                                const char* config, size_t config_len,
+                                                satchel_cascade** out, satchel_error* error);
+
+/* Closes and sets *cascade to NULL. A request under way is broken off, unless it is the
+ * host's: its callback is waited for. Who is inside satchel_cascade_resolve gets what is
+ * known, who has started one is called back with ERR_HANDLE. Returns as satchel_close. */
+SATCHEL_API satchel_status satchel_cascade_close(satchel_cascade** cascade);
+
+/*
+ * How much is used, now. May wait for the disk, and up to "timeout_ms" for the
+ * endpoint or for another process that asks it.
+ * OK: *out, released by satchel_usage_free. ERR_UNAVAILABLE: nothing is known;
+ * error.reason is a SATCHEL_USAGE_ERROR_*, the message begins with its name.
+ */
+SATCHEL_API satchel_status satchel_cascade_resolve(satchel_cascade* cascade, satchel_usage** out,
+                                                   satchel_error* error);
+
+/* usage is the callee's, to be released by satchel_usage_free, NULL where status is
+ * not OK; error is valid until it returns. */
+typedef void (*satchel_usage_done)(void* user, satchel_status status, satchel_usage* usage,
+                                   const satchel_error* error);
+
+/* The same on a thread of the library, for callers that may not wait: `done` is
+ * called once, unless this call returns an error. Several that wait at the same time
+ * share one resolve. ERR_LIMIT: 1024 wait already. */
+SATCHEL_API satchel_status satchel_cascade_resolve_start(satchel_cascade* cascade,
+                                                         satchel_usage_done done, void* user,
+                                                         satchel_error* error);
+
+/*
+ * Takes the headers of an answer that the account got from the API, of whatever
+ * status, and keeps what those beginning with anthropic-ratelimit-unified- say.
+ * Other processes see it too. Does not wait for the network; writes a small file, at
+ * most once a second while nothing changes.
+ * OK: kept. UNCHANGED: they say nothing of the quota.
+ */
+SATCHEL_API satchel_status satchel_cascade_observe(satchel_cascade* cascade,
+                                                   const satchel_http_header* headers, size_t count,
+                                                   satchel_error* error);
+
+/* What a report covers. */
+typedef struct satchel_report_range {
+  size_t struct_size;
+  int64_t from;         /* Unix nanoseconds, inclusive; 0: from the first */
+  int64_t to;           /* exclusive; 0: to the last */
+  int32_t utc_offset_s; /* of the days: seconds east of UTC, a multiple of 900 */
+  int32_t reserved;
+} satchel_report_range;
+
+#define SATCHEL_REPORT_RANGE_INIT \
+  { sizeof(satchel_report_range), 0, 0, 0, 0 }
+
+SATCHEL_API void satchel_report_range_init(satchel_report_range* range);
+
+/* Tokens by day, by model and by block, from the transcripts, as a JSON object
+ * (docs/cascade.md has its members). range may be NULL. ERR_UNAVAILABLE with
+ * NO_ENTRIES or DIRECTORY_MISSING; NOT_HANDLED: the transcripts are the host's. May
+ * read much, once. */
+SATCHEL_API satchel_status satchel_cascade_report(satchel_cascade* cascade,
+                                                  const satchel_report_range* range,
+                                                  satchel_buffer* out, satchel_error* error);
+
+/* What this process has done, in the Prometheus text format, satchel_cascade_*. */
+SATCHEL_API satchel_status satchel_cascade_metrics(satchel_cascade* cascade, satchel_buffer* out,
+                                                   satchel_error* error);
+
+/* The part of a usage that most hosts need. Utilisation in percent, 0 to 100; -1
+ * where it is not known. Times in Unix nanoseconds; 0 where they are not known. */
+typedef struct satchel_usage_summary {
+  size_t struct_size;
+  int32_t source; /* SATCHEL_USAGE_* */
+  int32_t error;  /* SATCHEL_USAGE_ERROR_*: why it is not fresher, if that is known */
+  int64_t age;    /* nanoseconds since the numbers were true */
+  double five_hour_utilization;
+  int64_t five_hour_resets_at;
+  double seven_day_utilization;
+  int64_t seven_day_resets_at;
+  satchel_tokens five_hour_tokens; /* JSONL only, as the rest */
+  satchel_tokens seven_day_tokens;
+  int64_t block_start; /* of the five hours; 0: no block is active */
+} satchel_usage_summary;
+
+#define SATCHEL_USAGE_SUMMARY_INIT \
+  { sizeof(satchel_usage_summary), 0, 0, 0, -1.0, 0, -1.0, 0, {0, 0, 0, 0}, {0, 0, 0, 0}, 0 }
+
+SATCHEL_API satchel_status satchel_usage_summary_get(satchel_usage* usage,
+                                                     satchel_usage_summary* summary,
+                                                     satchel_error* error);
+/* All of it, as a JSON object (docs/cascade.md has its members). */
+SATCHEL_API satchel_status satchel_usage_json(satchel_usage* usage, satchel_buffer* out,
+                                              satchel_error* error);
+SATCHEL_API satchel_status satchel_usage_free(satchel_usage** usage);
 
 #ifdef __cplusplus
 }

@@ -200,10 +200,35 @@ class Log {
   virtual void write(int level, std::string_view component, std::string_view message) = 0;
 };
 
-// What the host lends to every engine; both optional.
+// A request that the library asks of another machine; valid until send() returns. Header values may
+// be secrets.
+struct HttpRequest {
+  std::string_view method;
+  std::string_view url;
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
+  std::string_view body;
+  std::uint32_t timeout_ms = 0;
+  std::uint64_t max_body = 0;  // bytes of the answer's body, decoded
+};
+
+struct HttpAnswer {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+};
+
+class Http {
+ public:
+  virtual ~Http() = default;
+  // Follows no redirect. Throws Error(SATCHEL_ERR_TIMEOUT) where it is not done in time.
+  virtual HttpAnswer send(const HttpRequest& request) = 0;
+};
+
+// What the host lends to every engine; each optional.
 struct Host {
   std::unique_ptr<Clock> clock;
   std::unique_ptr<Log> log;
+  std::unique_ptr<Http> http;
 };
 
 class Principals {
@@ -261,6 +286,23 @@ struct PromptParts {
 
 namespace detail {
 
+inline satchel_status send_http(Http& http, const satchel_http_request& raw,
+                                satchel_http_answer* out) {
+  HttpRequest request{text(raw.method), text(raw.url),  {},
+                      text(raw.body),   raw.timeout_ms, raw.max_body};
+  for (std::size_t i = 0; i < raw.header_count; ++i) {
+    request.headers.emplace_back(text(raw.headers[i].name), text(raw.headers[i].value));
+  }
+  const HttpAnswer answer = http.send(request);
+  satchel_status status = satchel_http_status_set(out, answer.status);
+  for (const auto& [name, value] : answer.headers) {
+    if (status != SATCHEL_OK) return status;
+    status = satchel_http_header_add(out, name.data(), name.size(), value.data(), value.size());
+  }
+  if (status != SATCHEL_OK) return status;
+  return satchel_http_body_add(out, answer.body.data(), answer.body.size());
+}
+
 inline satchel_host host_table(std::unique_ptr<Host> host) {
   satchel_host table = SATCHEL_HOST_INIT;
   table.release = destroy<Host>;
@@ -286,6 +328,11 @@ inline satchel_host host_table(std::unique_ptr<Host> host) {
                                              {message, message_len});
         return SATCHEL_OK;
       });
+    };
+  }
+  if (host->http) {
+    table.http = [](void* user, const satchel_http_request* request, satchel_http_answer* answer) {
+      return guard([&] { return send_http(*static_cast<Host*>(user)->http, *request, answer); });
     };
   }
   table.user = host.release();
@@ -1147,6 +1194,245 @@ class ToolCache : public detail::Handle<&satchel_tool_cache_close> {
                                                   satchel_error*)) {
     Buffer text;
     detail::require_ok(function, raw(), text.raw());
+    return text.str();
+  }
+};
+
+// ----------------------------------------------------------------------------------------- cascade
+
+// What a part of a cascade throws to say why it has nothing: SATCHEL_USAGE_ERROR_*.
+struct UsageUnknown {
+  std::int32_t error = SATCHEL_USAGE_ERROR_NO_CREDENTIALS;
+};
+
+// The three small files, somewhere else than in a directory; `file` is SATCHEL_FILE_*.
+class UsageFiles {
+ public:
+  struct File {
+    std::string bytes;
+    std::int64_t written_at = 0;  // Unix nanoseconds
+  };
+
+  virtual ~UsageFiles() = default;
+  virtual std::optional<File> read(std::int32_t file) = 0;
+  virtual void write(std::int32_t file, std::string_view bytes) = 0;
+  virtual void remove(std::int32_t file) = 0;
+};
+
+class Credentials {
+ public:
+  virtual ~Credentials() = default;
+  // Throws UsageUnknown where there is none. The library wipes its copy after use.
+  virtual std::string token() = 0;
+};
+
+// What was used, as the host counted it.
+struct TranscriptWindows {
+  struct Block {
+    std::int64_t start = 0;  // Unix nanoseconds
+    satchel_tokens tokens = {0, 0, 0, 0};
+  };
+  std::optional<Block> five_hour;  // the block that is active
+  satchel_tokens seven_day = {0, 0, 0, 0};
+};
+
+class Transcripts {
+ public:
+  virtual ~Transcripts() = default;
+  // Nothing: there are no entries.
+  virtual std::optional<TranscriptWindows> windows(std::int64_t now) = 0;
+};
+
+// Where a cascade looks, and the parts that the host replaces; everything may be left empty.
+struct CascadeParts {
+  std::string cache_dir;
+  std::optional<std::vector<std::string>> config_dirs;
+  std::unique_ptr<UsageFiles> files;
+  std::unique_ptr<Credentials> credentials;
+  std::unique_ptr<Transcripts> transcripts;
+};
+
+namespace detail {
+
+inline satchel_usage_files usage_files_table(std::unique_ptr<UsageFiles> part) {
+  satchel_usage_files table = SATCHEL_USAGE_FILES_INIT;
+  table.user = part.release();
+  table.release = destroy<UsageFiles>;
+  table.read = [](void* user, std::int32_t file, satchel_file_answer* answer) {
+    return guard([&]() -> satchel_status {
+      const auto found = static_cast<UsageFiles*>(user)->read(file);
+      if (!found) return SATCHEL_OK;
+      return satchel_file_set(answer, found->bytes.data(), found->bytes.size(), found->written_at);
+    });
+  };
+  table.write = [](void* user, std::int32_t file, const char* data, std::size_t len) {
+    return guard([&]() -> satchel_status {
+      static_cast<UsageFiles*>(user)->write(file, {data, len});
+      return SATCHEL_OK;
+    });
+  };
+  table.remove = [](void* user, std::int32_t file) {
+    return guard([&]() -> satchel_status {
+      static_cast<UsageFiles*>(user)->remove(file);
+      return SATCHEL_OK;
+    });
+  };
+  return table;
+}
+
+inline satchel_credentials credentials_table(std::unique_ptr<Credentials> part) {
+  satchel_credentials table = SATCHEL_CREDENTIALS_INIT;
+  table.user = part.release();
+  table.release = destroy<Credentials>;
+  table.token = [](void* user, satchel_token_answer* answer) {
+    return guard([&]() -> satchel_status {
+      try {
+        const std::string token = static_cast<Credentials*>(user)->token();
+        return satchel_token_set(answer, token.data(), token.size());
+      } catch (const UsageUnknown& unknown) {
+        return satchel_token_fail(answer, unknown.error);
+      }
+    });
+  };
+  return table;
+}
+
+inline satchel_transcripts transcripts_table(std::unique_ptr<Transcripts> part) {
+  satchel_transcripts table = SATCHEL_TRANSCRIPTS_INIT;
+  table.user = part.release();
+  table.release = destroy<Transcripts>;
+  table.windows = [](void* user, std::int64_t now, satchel_transcripts_answer* answer) {
+    return guard([&]() -> satchel_status {
+      const auto windows = static_cast<Transcripts*>(user)->windows(now);
+      if (!windows) return SATCHEL_OK;
+      if (windows->five_hour) {
+        const auto& block = *windows->five_hour;
+        satchel_transcripts_five_hour_set(answer, block.start, &block.tokens);
+      }
+      return satchel_transcripts_seven_day_set(answer, &windows->seven_day);
+    });
+  };
+  return table;
+}
+
+}  // namespace detail
+
+// What a resolve found. Any thread, and for longer than its cascade.
+class Usage : public detail::Handle<&satchel_usage_free> {
+ public:
+  Usage() noexcept = default;
+  // Takes over what a satchel_usage_done was given.
+  explicit Usage(satchel_usage* raw) noexcept { *out() = raw; }
+
+  [[nodiscard]] satchel_usage_summary summary() const {
+    satchel_usage_summary summary = SATCHEL_USAGE_SUMMARY_INIT;
+    detail::require_ok(satchel_usage_summary_get, raw(), &summary);
+    return summary;
+  }
+  [[nodiscard]] std::string json() const {
+    Buffer json;
+    detail::require_ok(satchel_usage_json, raw(), json.raw());
+    return json.str();
+  }
+
+ private:
+  friend class Cascade;
+};
+
+// The name of a SATCHEL_USAGE_ERROR_*.
+inline std::string_view usage_error_name(std::int32_t error) {
+  return satchel_usage_error_name(error);
+}
+
+class Cascade : public detail::Handle<&satchel_cascade_close> {
+ public:
+  explicit Cascade(const Library& library, CascadeParts parts = {}, std::string_view config = {}) {
+    satchel_cascade_parts raw_parts = SATCHEL_CASCADE_PARTS_INIT;
+    raw_parts.cache_dir = detail::view(parts.cache_dir);
+    std::vector<satchel_view> config_dirs;
+    if (parts.config_dirs) {
+      config_dirs.reserve(parts.config_dirs->size() + 1);  // data() is not null where it is empty
+      for (const std::string& dir : *parts.config_dirs) config_dirs.push_back(detail::view(dir));
+      raw_parts.config_dirs = config_dirs.data();
+      raw_parts.config_dir_count = config_dirs.size();
+    }
+    satchel_usage_files files = SATCHEL_USAGE_FILES_INIT;
+    satchel_credentials credentials = SATCHEL_CREDENTIALS_INIT;
+    satchel_transcripts transcripts = SATCHEL_TRANSCRIPTS_INIT;
+    if (parts.files) {
+      files = detail::usage_files_table(std::move(parts.files));
+      raw_parts.files = &files;
+    }
+    if (parts.credentials) {
+      credentials = detail::credentials_table(std::move(parts.credentials));
+      raw_parts.credentials = &credentials;
+    }
+    if (parts.transcripts) {
+      transcripts = detail::transcripts_table(std::move(parts.transcripts));
+      raw_parts.transcripts = &transcripts;
+    }
+    detail::require_ok(satchel_cascade_open, library.raw(), &raw_parts, detail::data(config),
+                       config.size(), out());
+  }
+
+  void close() { release(); }
+
+  // Throws ERR_UNAVAILABLE where nothing is known; reason() is a SATCHEL_USAGE_ERROR_*.
+  [[nodiscard]] Usage resolve() {
+    Usage usage;
+    detail::require_ok(satchel_cascade_resolve, raw(), usage.out());
+    return usage;
+  }
+
+  // The same on a thread of the library. `done` gets the usage, or the error.
+  using Done = std::function<void(std::optional<Usage>, const Error*)>;
+  void resolve_start(Done done) {
+    auto kept = std::make_unique<Done>(std::move(done));
+    detail::require_ok(
+        satchel_cascade_resolve_start, raw(),
+        static_cast<satchel_usage_done>([](void* user, satchel_status status, satchel_usage* usage,
+                                           const satchel_error* details) {
+          const std::unique_ptr<Done> owned(static_cast<Done*>(user));
+          detail::guard([&]() -> satchel_status {
+            if (status == SATCHEL_OK) {
+              (*owned)(Usage(usage), nullptr);
+            } else {
+              const Error error(status, *details);
+              (*owned)(std::nullopt, &error);
+            }
+            return SATCHEL_OK;
+          });
+        }),
+        static_cast<void*>(kept.get()));
+    kept.release();
+  }
+
+  // False: the headers say nothing of the quota.
+  bool observe(const std::vector<std::pair<std::string_view, std::string_view>>& headers) {
+    std::vector<satchel_http_header> raw_headers;
+    raw_headers.reserve(headers.size());
+    for (const auto& [name, value] : headers) {
+      raw_headers.push_back({detail::view(name), detail::view(value)});
+    }
+    const satchel_status status = detail::call(
+        satchel_cascade_observe, raw(), static_cast<const satchel_http_header*>(raw_headers.data()),
+        raw_headers.size());
+    return status == SATCHEL_OK;
+  }
+
+  // JSON. Nothing: the transcripts are the host's.
+  [[nodiscard]] std::optional<std::string> report(
+      const satchel_report_range& range = SATCHEL_REPORT_RANGE_INIT) {
+    Buffer report;
+    const satchel_status status = detail::call(satchel_cascade_report, raw(), &range, report.raw());
+    if (status == SATCHEL_NOT_HANDLED) return std::nullopt;
+    return report.str();
+  }
+
+  // Prometheus text.
+  [[nodiscard]] std::string metrics() {
+    Buffer text;
+    detail::require_ok(satchel_cascade_metrics, raw(), text.raw());
     return text.str();
   }
 };

@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, TypeAlias
 
 version: str
 
@@ -202,6 +202,56 @@ def open_tool_cache(
 def close_tool_caches_at_exit() -> None: ...
 def tool_key(data: Buffer, /) -> str: ...
 def tool_result_key(data: Buffer, /) -> str: ...
+
+# (source, error, age in nanoseconds, utilisation and reset of the five hours and of the seven days,
+#  their tokens, start of the block, JSON)
+# times: Unix nanoseconds; tokens: (input, output, cache_creation, cache_read)
+UsageTuple: TypeAlias = tuple[
+    int,
+    int,
+    int,
+    float,
+    int,
+    float,
+    int,
+    tuple[int, int, int, int],
+    tuple[int, int, int, int],
+    int,
+    bytes,
+]
+
+@final
+class Cascade:
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def resolve(self) -> UsageTuple: ...
+    # done(usage, None) or done(None, exception), on a thread of the library
+    def resolve_start(
+        self, done: Callable[[UsageTuple | None, BaseException | None], object], /
+    ) -> None: ...
+    def observe(self, pairs: Iterable[tuple[str | bytes, str | bytes]], /) -> bool: ...
+    # Unix nanoseconds, 0 for no bound; seconds
+    def report(self, since: int, until: int, utc_offset_s: int, /) -> bytes: ...
+    def metrics(self) -> bytes: ...
+
+# http(method, url, headers, body, max_body, timeout in seconds) -> (status, headers, body), or a
+# negative status; files: (read, write, remove)
+def open_cascade(
+    config: bytes,
+    *,
+    cache_dir: bytes | None,
+    config_dirs: list[bytes] | None,
+    host_config: bytes,
+    log: Callable[[int, str, str], object] | None,
+    clock: Callable[[], int] | None,
+    monotonic: Callable[[], int] | None,
+    http: Callable[..., Any] | None,
+    files: tuple[Callable[..., Any], ...] | None,
+    credentials: Callable[[], Any] | None,
+    transcripts: Callable[[int], Any] | None,
+) -> Cascade: ...
+def close_cascades_at_exit() -> None: ...
 
 @final
 class ToolResult:

@@ -22,6 +22,30 @@ class MarkerFault(IntEnum):
     NO_AUTOMATIC_SLOT = 8
 
 
+class UsageFault(IntEnum):
+    """Why nothing (fresher) is known of a quota. The names are the reference's."""
+
+    NONE = 0
+    NO_CREDENTIALS = 1
+    SUBPROCESS_FAILED = 2
+    IO_ERROR = 3
+    PARSE_ERROR = 4
+    MISSING_FIELD = 5
+    EMPTY_TOKEN = 6
+    TIMEOUT = 7
+    RATE_LIMITED = 8
+    NETWORK_ERROR = 9
+    UNAUTHORIZED = 10
+    FORBIDDEN = 11
+    NO_ENTRIES = 12
+    DIRECTORY_MISSING = 13
+
+    @property
+    def code(self) -> str:
+        """The name as it stands in JSON and in the files, such as `"RateLimited"`."""
+        return self.name.title().replace("_", "")
+
+
 class Error(Exception):
     """A call of the library failed.
 
@@ -95,6 +119,21 @@ class NoSpaceError(Error):
     """Disk or quota is full: nothing was stored, nothing else harmed."""
 
 
+class UsageUnavailable(Error):  # noqa: N818
+    """Nothing is known of the quota.
+
+    Attributes:
+        fault: Why.
+    """
+
+    def __init__(
+        self, status: int, name: str, message: str, os_errno: int = 0, fault: int = 0
+    ) -> None:
+        super().__init__(status, name, message, os_errno)
+        self.args = (status, name, message, os_errno, fault)
+        self.fault = UsageFault(fault)
+
+
 class MarkerError(Error, ValueError):
     """A `cache_control` marker is at fault, `reason` says which way."""
 
@@ -140,6 +179,7 @@ _BY_STATUS: dict[int, type[Error]] = {
     -15: IntegrityError,
     -16: MetaError,
     -17: NoSpaceError,
+    -18: UsageUnavailable,
 }
 
 

@@ -7,8 +7,9 @@
 #include "check.h"
 #include "sample.h"
 
-/* arguments_tools.c: the tool cache. */
+/* arguments_tools.c, arguments_cascade.c: the other engines. */
 int misuse_the_tools(void);
+int misuse_the_cascade(void);
 
 static satchel_error error;
 static satchel_library* library;
@@ -552,5 +553,6 @@ int main(void) {
   CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
   CHECK(misuse_the_tools() == 0);
+  CHECK(misuse_the_cascade() == 0);
   return check_summary();
 }

@@ -1,5 +1,6 @@
 /* Configurations that are wrong: the status is ERR_CONFIG, the message names the key by its path,
  * no handle is made, and what the host lent is released. */
+#include "cascade_account.h"
 #include "check.h"
 #include "tool_memory_store.h"
 #include "tool_sample.h"
@@ -93,6 +94,44 @@ static const struct refusal tool_refusals[] = {
     {"{", "JSON"},
 };
 
+static const struct refusal cascade_refusals[] = {
+    {"{\"timeout\":1}", "timeout"},
+    {"{\"timeout_ms\":0}", "timeout_ms"},
+    {"{\"timeout_ms\":-1}", "timeout_ms"},
+    {"{\"timeout_ms\":1.5}", "timeout_ms"},
+    {"{\"timeout_ms\":86400001}", "timeout_ms"},
+    {"{\"timeout_ms\":\"2s\"}", "timeout_ms"},
+    {"{\"timeout_ms\":1,\"timeout_ms\":2}", "timeout_ms"},
+    {"{\"cache_duration_s\":-1}", "cache_duration_s"},
+    {"{\"cache_duration_s\":1e99}", "cache_duration_s"},
+    {"{\"cache\":1}", "cache"},
+    {"{\"stale_while_revalidate\":\"yes\"}", "stale_while_revalidate"},
+    {"{\"ca_file\":[]}", "ca_file"},
+    {"{\"plain_http\":0}", "plain_http"},
+    {"{\"api_base_url\":null}", "api_base_url"},
+    {"{\"api_base_url\":\"\"}", "api_base_url"},
+    {"{\"api_base_url\":\"ftp://example.com\"}", "api_base_url"},
+    {"{\"api_base_url\":\"https://\"}", "api_base_url"},
+    {"{\"api_base_url\":\"http://example.com\"}", "api_base_url"},
+    {"{\"api_base_url\":\"http://127.0.0.1.example.com\"}", "api_base_url"},
+    {"{\"api_base_url\":\"http://127.0.0.1@example.com\"}", "api_base_url"},
+    {"{\"transcripts\":true}", "transcripts"},
+    {"{\"transcripts\":{\"enabled\":\"no\"}}", "transcripts.enabled"},
+    {"{\"transcripts\":{\"dedup\":\"last\"}}", "transcripts.dedup"},
+    {"{\"transcripts\":{\"dedup\":1}}", "transcripts.dedup"},
+    {"{\"transcripts\":{\"depth\":0}}", "transcripts.depth"},
+    {"{\"transcripts\":{\"depth\":65}}", "transcripts.depth"},
+    {"{\"transcripts\":{\"depth\":\"one\"}}", "transcripts.depth"},
+    {"{\"transcripts\":{\"depth\":true}}", "transcripts.depth"},
+    {"{\"transcripts\":{\"owner\":\"root\"}}", "transcripts.owner"},
+    {"{\"transcripts\":{\"remember\":2}}", "transcripts.remember"},
+    {"{\"transcripts\":{\"threads\":65}}", "transcripts.threads"},
+    {"{\"transcripts\":{\"max_line_bytes\":1}}", "transcripts.max_line_bytes"},
+    {"{\"transcripts\":{\"deduplicate\":\"first\"}}", "transcripts.deduplicate"},
+    {"[]", "object"},
+    {"{", "JSON"},
+};
+
 static void the_library_refuses(const struct refusal* refusal) {
   satchel_host host = SATCHEL_HOST_INIT;
   satchel_library* opened = (satchel_library*)&host;
@@ -139,6 +178,46 @@ static void the_tool_cache_refuses(satchel_library* library, const struct refusa
     fprintf(stderr, "  configuration: %s\n", refusal->config);
   }
   CHECK(opened == NULL && store.releases == 1);
+}
+
+static void the_cascade_refuses(satchel_library* library, const struct refusal* refusal) {
+  static struct account account;
+  satchel_cascade* opened = (satchel_cascade*)&account;
+  account_reset(&account);
+  if (!CHECK_ERROR(SATCHEL_ERR_CONFIG, refusal->named,
+                   account_open(&account, library, refusal->config, &opened, &error))) {
+    fprintf(stderr, "  configuration: %s\n", refusal->config);
+  }
+  CHECK(opened == NULL && account.part_releases == 3);
+}
+
+static void the_cascade_takes(satchel_library* library) {
+  static const char* const good[] = {
+      "",
+      "{}",
+      "{\"timeout_ms\":1,\"cache_duration_s\":0,\"cache\":false}",
+      "{\"timeout_ms\":86400000,\"stale_while_revalidate\":true,\"ca_file\":\"/nowhere\"}",
+      "{\"api_base_url\":\"https://example.com/base/\"}",
+      "{\"api_base_url\":\"http://localhost:8080\"}",
+      "{\"api_base_url\":\"http://127.0.0.1:1\"}",
+      "{\"api_base_url\":\"http://[::1]:1\"}",
+      "{\"api_base_url\":\"http://example.com\",\"plain_http\":true}",
+      "{\"transcripts\":{}}",
+      "{\"transcripts\":{\"dedup\":\"first\",\"depth\":1,\"owner\":\"any\"}}",
+      "{\"transcripts\":{\"dedup\":\"complete\",\"depth\":\"all\",\"owner\":\"mine\"}}",
+      "{\"transcripts\":{\"enabled\":false,\"remember\":false,\"threads\":1,"
+      "\"max_line_bytes\":1024}}",
+  };
+  static struct account account;
+  size_t i = 0;
+  for (i = 0; i < sizeof good / sizeof good[0]; ++i) {
+    satchel_cascade* opened = NULL;
+    account_reset(&account);
+    if (!CHECK_STATUS(SATCHEL_OK, account_open(&account, library, good[i], &opened, &error))) {
+      fprintf(stderr, "  configuration: %s\n  %s\n", good[i], error.message);
+    }
+    CHECK_STATUS(SATCHEL_OK, satchel_cascade_close(&opened));
+  }
 }
 
 static void the_tool_cache_takes(satchel_library* library) {
@@ -220,6 +299,10 @@ int main(void) {
     the_tool_cache_refuses(library, &tool_refusals[i]);
   }
   the_tool_cache_takes(library);
+  for (i = 0; i < sizeof cascade_refusals / sizeof cascade_refusals[0]; ++i) {
+    the_cascade_refuses(library, &cascade_refusals[i]);
+  }
+  the_cascade_takes(library);
   garbage_is_refused(library);
   these_are_taken(library);
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));

@@ -1,13 +1,14 @@
 /* A host in C that uses everything: whole requests, streamed and not, over the memory index and the
- * SQLite index, with all of the host's parts, every step by itself, and the tool cache. A test
- * compares the functions that this program calls with those that the header declares. */
+ * SQLite index, with all of the host's parts, every step by itself, the tool cache and the cascade.
+ * A test compares the functions that this program calls with those that the header declares. */
 #include <stdint.h>
 
 #include "check.h"
 #include "sample.h"
 
-/* everything_tools.c: the tool cache. */
+/* everything_tools.c, everything_cascade.c: the other engines. */
 int use_the_tools(void);
+int use_the_cascade(void);
 
 /* The host's parts, each counting how often it was used. */
 struct host_state {
@@ -349,5 +350,6 @@ int main(void) {
   CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
   CHECK(use_the_tools() == 0);
+  CHECK(use_the_cascade() == 0);
   return check_summary();
 }

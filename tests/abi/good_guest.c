@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cascade_account.h"
 #include "check.h"
 #include "tool_sample.h"
 
@@ -61,6 +62,57 @@ static void use_the_tools(satchel_library* library, const char* directory) {
   CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&cache));
 }
 
+/* Over files in `directory`, the endpoint asked by the host or, where nobody listens, by the
+ * library itself. */
+static void use_the_cascade(struct account* account, satchel_library* library,
+                            const char* directory, const char* name) {
+  satchel_error error = SATCHEL_ERROR_INIT;
+  satchel_cascade* cascade = NULL;
+  satchel_usage* usage = NULL;
+  satchel_usage_summary summary = SATCHEL_USAGE_SUMMARY_INIT;
+  satchel_buffer out = SATCHEL_BUFFER_INIT;
+  const int by_host = strcmp(name, "by-host") == 0;
+  struct account_news news;
+  char cache[256];
+  const satchel_view config_dir = sample_view(directory);
+  snprintf(cache, sizeof cache, "%s/%s", directory, name);
+  news_init(&news);
+  account->parts.files = NULL;
+  account->parts.transcripts = NULL;
+  account->parts.cache_dir = sample_view(cache);
+  account->parts.config_dirs = &config_dir;
+  account->parts.config_dir_count = 1;
+  CHECK_STATUS(SATCHEL_OK,
+               account_open(account, library, "{\"api_base_url\":\"http://127.0.0.1:1\"}", &cascade,
+                            &error));
+  if (by_host) {
+    CHECK_STATUS(SATCHEL_OK, satchel_cascade_resolve(cascade, &usage, &error));
+    CHECK_STATUS(SATCHEL_OK, satchel_usage_summary_get(usage, &summary, &error));
+    CHECK(summary.source == SATCHEL_USAGE_ENDPOINT);
+    CHECK_STATUS(SATCHEL_OK, satchel_usage_free(&usage));
+  } else {
+    CHECK_ERROR(SATCHEL_ERR_UNAVAILABLE, "NetworkError",
+                satchel_cascade_resolve(cascade, &usage, &error));
+  }
+  CHECK_STATUS(SATCHEL_OK, satchel_cascade_resolve_start(cascade, news_arrive, &news, &error));
+  CHECK(news_await(&news, 1) && (news.status == SATCHEL_OK) == by_host);
+  CHECK_STATUS(SATCHEL_OK, satchel_cascade_metrics(cascade, &out, &error));
+  satchel_buffer_free(&out);
+  CHECK_STATUS(SATCHEL_OK, satchel_cascade_close(&cascade));
+}
+
+static void use_the_cascades(satchel_library* library, const char* directory) {
+  static struct account account;
+  satchel_library* lent = NULL;
+  satchel_error error = SATCHEL_ERROR_INIT;
+  account_reset(&account);
+  CHECK_STATUS(SATCHEL_OK, account_open_library(&account, &lent, &error));
+  use_the_cascade(&account, lent, directory, "by-host");
+  CHECK_STATUS(SATCHEL_OK, satchel_close(&lent));
+  use_the_cascade(&account, library, directory, "by-itself");
+  CHECK(account.secrets_told == 0);
+}
+
 static void use_it(const char* directory) {
   satchel_error error = SATCHEL_ERROR_INIT;
   satchel_library* library = NULL;
@@ -72,6 +124,7 @@ static void use_it(const char* directory) {
   CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 1, 60, &result, NULL, &error));
   CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
   use_the_tools(library, directory);
+  use_the_cascades(library, directory);
   /* An index that cannot be: something to log. */
   CHECK_STATUS(SATCHEL_OK, sample_open_sqlite(library, "/dev/null/nowhere", &cache, &error));
   CHECK_STATUS(SATCHEL_OK, sample_run(cache, "p", 0, 60, &result, NULL, &error));

@@ -25,5 +25,10 @@ int main(void) {
   SAME(satchel_tool_store, SATCHEL_TOOL_STORE_INIT, satchel_tool_store_init);
   SAME(satchel_tool_place, SATCHEL_TOOL_PLACE_INIT, satchel_tool_place_init);
   SAME(satchel_tool_call, SATCHEL_TOOL_CALL_INIT, satchel_tool_call_init);
+  SAME(satchel_usage_files, SATCHEL_USAGE_FILES_INIT, satchel_usage_files_init);
+  SAME(satchel_credentials, SATCHEL_CREDENTIALS_INIT, satchel_credentials_init);
+  SAME(satchel_transcripts, SATCHEL_TRANSCRIPTS_INIT, satchel_transcripts_init);
+  SAME(satchel_cascade_parts, SATCHEL_CASCADE_PARTS_INIT, satchel_cascade_parts_init);
+  SAME(satchel_report_range, SATCHEL_REPORT_RANGE_INIT, satchel_report_range_init);
   return check_summary();
 }

@@ -14,6 +14,7 @@ static long alive_bytes;
 #include "allocations.h"
 #endif
 
+#include "cascade_account.h"
 #include "check.h"
 #include "tool_sample.h"
 
@@ -33,7 +34,11 @@ static long alive_bytes;
   X(satchel_tool_get_or_begin)  \
   X(satchel_tool_lease_commit)  \
   X(satchel_tool_lease_free)    \
-  X(satchel_tool_result_free)
+  X(satchel_tool_result_free)   \
+  X(satchel_cascade_open)       \
+  X(satchel_cascade_close)      \
+  X(satchel_cascade_resolve)    \
+  X(satchel_usage_free)
 
 struct copy {
   void* file;
@@ -114,6 +119,34 @@ static void use_the_tools(const struct copy* copy, const char* directory, int nu
   CHECK(copy->satchel_close(&library) == SATCHEL_OK);
 }
 
+/* Unknown, and asked by the library itself of a port where nobody listens. */
+static void use_the_cascade(const struct copy* copy, const char* directory, int number) {
+  static const char line[] = "{\"claudeAiOauth\":{\"accessToken\":\"" ACCOUNT_TOKEN "\"}}";
+  static const char config[] = "{\"api_base_url\":\"http://127.0.0.1:1\"}";
+  satchel_cascade_parts parts = SATCHEL_CASCADE_PARTS_INIT;
+  satchel_library* library = NULL;
+  satchel_cascade* cascade = NULL;
+  satchel_usage* usage = NULL;
+  satchel_view config_dir;
+  char cache[256];
+  char path[256];
+  FILE* file = NULL;
+  snprintf(cache, sizeof cache, "%s/usage-%d", directory, number);
+  snprintf(path, sizeof path, "%s/.credentials.json", directory);
+  file = fopen(path, "w");
+  CHECK(file != NULL && fputs(line, file) >= 0 && fclose(file) == 0);
+  config_dir = sample_view(directory);
+  parts.cache_dir = sample_view(cache);
+  parts.config_dirs = &config_dir;
+  parts.config_dir_count = 1;
+  CHECK(copy->satchel_open(NULL, NULL, 0, &library, NULL) == SATCHEL_OK);
+  CHECK(copy->satchel_cascade_open(library, &parts, LITERAL(config), &cascade, NULL) == SATCHEL_OK);
+  CHECK(copy->satchel_cascade_resolve(cascade, &usage, NULL) == SATCHEL_ERR_UNAVAILABLE);
+  CHECK(usage == NULL && copy->satchel_usage_free(&usage) == SATCHEL_OK);
+  CHECK(copy->satchel_cascade_close(&cascade) == SATCHEL_OK);
+  CHECK(copy->satchel_close(&library) == SATCHEL_OK);
+}
+
 static int entries_of(const char* directory) {
   DIR* const open = opendir(directory);
   int count = 0;
@@ -148,6 +181,7 @@ static void a_thousand_times(const char* path) {
                i);
       use(&copy, sqlite);
       use_the_tools(&copy, directory, i);
+      use_the_cascade(&copy, directory, i);
     }
     CHECK(dlclose(copy.file) == 0);
     if (i == 100) { /* what is made once has been made */

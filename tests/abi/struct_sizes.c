@@ -1,5 +1,6 @@
 /* struct_size, for every struct that has one: too small is refused by name; larger, as a program
  * with a newer header has it, is taken where the rest is zero (input) or left alone (output). */
+#include "cascade_account.h"
 #include "check.h"
 #include "tool_memory_store.h"
 #include "tool_sample.h"
@@ -171,6 +172,58 @@ static void tool_structs(void) {
   sample_remove_directory(directory);
 }
 
+/* Members of a table, but for its size. */
+static void fill_table(void* table, const void* from, size_t size) {
+  memcpy((char*)table + sizeof(size_t), (const char*)from + sizeof(size_t), size - sizeof(size_t));
+}
+
+static void cascade_structs(void) {
+  static struct account account;
+  static struct account whole;
+  satchel_library* lent = NULL;
+  satchel_cascade* cascade = NULL;
+  satchel_cascade* other = NULL;
+  satchel_usage* usage = NULL;
+  satchel_cascade_parts parts = SATCHEL_CASCADE_PARTS_INIT;
+  satchel_buffer report = SATCHEL_BUFFER_INIT;
+  account_reset(&account);
+  account_reset(&whole);
+  CHECK_STATUS(SATCHEL_OK, account_open_library(&account, &lent, &error));
+
+  TRY_INPUT(satchel_cascade_parts, SATCHEL_CASCADE_PARTS_INIT, "parts",
+            satchel_cascade_open(lent, subject, NULL, 0, &other, &error), SATCHEL_OK,
+            satchel_cascade_close(&other));
+  /* The tables' members are set before each try; only a whole one can be opened. */
+  TRY_INPUT(satchel_usage_files, SATCHEL_USAGE_FILES_INIT, "files",
+            (fill_table(subject, &whole.files_table, sizeof whole.files_table),
+             parts.files = subject, satchel_cascade_open(lent, &parts, NULL, 0, &other, &error)),
+            SATCHEL_OK, satchel_cascade_close(&other));
+  satchel_cascade_parts_init(&parts);
+  TRY_INPUT(
+      satchel_credentials, SATCHEL_CREDENTIALS_INIT, "credentials",
+      (fill_table(subject, &whole.credentials_table, sizeof whole.credentials_table),
+       parts.credentials = subject, satchel_cascade_open(lent, &parts, NULL, 0, &other, &error)),
+      SATCHEL_OK, satchel_cascade_close(&other));
+  satchel_cascade_parts_init(&parts);
+  TRY_INPUT(
+      satchel_transcripts, SATCHEL_TRANSCRIPTS_INIT, "transcripts",
+      (fill_table(subject, &whole.transcripts_table, sizeof whole.transcripts_table),
+       parts.transcripts = subject, satchel_cascade_open(lent, &parts, NULL, 0, &other, &error)),
+      SATCHEL_OK, satchel_cascade_close(&other));
+  CHECK(whole.part_releases == 3 && other == NULL);
+
+  CHECK_STATUS(SATCHEL_OK, account_open(&account, lent, NULL, &cascade, &error));
+  TRY_INPUT(satchel_report_range, SATCHEL_REPORT_RANGE_INIT, "range",
+            satchel_cascade_report(cascade, subject, &report, &error), SATCHEL_NOT_HANDLED,
+            (void)0);
+  CHECK_STATUS(SATCHEL_OK, satchel_cascade_resolve(cascade, &usage, &error));
+  TRY_OUTPUT(satchel_usage_summary, SATCHEL_USAGE_SUMMARY_INIT, "summary",
+             satchel_usage_summary_get(usage, subject, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_usage_free(&usage));
+  CHECK_STATUS(SATCHEL_OK, satchel_cascade_close(&cascade));
+  CHECK_STATUS(SATCHEL_OK, satchel_close(&lent));
+}
+
 /* The error itself: one that is too small is left alone, and the call fails as it would have. */
 static void the_error_struct(void) {
   satchel_error small = SATCHEL_ERROR_INIT;
@@ -234,6 +287,7 @@ int main(void) {
   inputs();
   outputs();
   tool_structs();
+  cascade_structs();
   the_error_struct();
   success_leaves_the_error_alone();
   a_long_message_is_cut();

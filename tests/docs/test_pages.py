@@ -252,12 +252,14 @@ def test_prompt_cache_md_has_every_fate_of_a_commit() -> None:
         ("index.md", "prompt_cache"),
         ("prompt-cache.md", "prompt_cache"),
         ("tool-cache.md", "tool_cache"),
+        ("cascade.md", "cascade"),
     ],
 )
 def test_the_log_lines_of_a_page_are_those_of_the_code(page: str, engine: str) -> None:
     code = "".join(
         path.read_text(encoding="utf-8")
-        for path in sorted((REPOSITORY / "impl" / engine).glob("*.[ch]pp"))
+        for folder in ("impl/" + engine, "abi")
+        for path in sorted((REPOSITORY / folder).glob("*.[ch]pp"))
     )
     code = re.sub(r'"\s*\n\s*"', "", code)  # literals that stand in several lines
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -310,6 +312,19 @@ class ToolPlace(ctypes.Structure):
     )
 
 
+class CascadeParts(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("cache_dir", ctypes.c_char_p),
+        ("cache_dir_len", ctypes.c_size_t),
+        ("config_dirs", ctypes.c_void_p),
+        ("config_dir_count", ctypes.c_size_t),
+        ("files", ctypes.c_void_p),
+        ("credentials", ctypes.c_void_p),
+        ("transcripts", ctypes.c_void_p),
+    )
+
+
 class Library:
     """Opens libsatchel with configurations."""
 
@@ -331,39 +346,31 @@ class Library:
         return "" if status == 0 else error.message.decode()
 
     def open_tool_cache(self, config: Any) -> str:
-        library, handle, error = ctypes.c_void_p(), ctypes.c_void_p(), self._error()
-        assert (
-            self._c.satchel_open(None, None, ctypes.c_size_t(0), ctypes.byref(library), None) == 0
-        )
         place = ToolPlace(ctypes.sizeof(ToolPlace), b"tool-store", len(b"tool-store"))
-        text = json.dumps(config).encode()
-        status = self._c.satchel_tool_cache_open(
-            library,
-            ctypes.byref(place),
-            text,
-            ctypes.c_size_t(len(text)),
-            ctypes.byref(handle),
-            ctypes.byref(error),
-        )
-        assert self._c.satchel_tool_cache_close(ctypes.byref(handle)) == 0
-        assert self._c.satchel_close(ctypes.byref(library)) == 0
-        return "" if status == 0 else error.message.decode()
+        return self._open_engine("tool_cache", ctypes.byref(place), config)
 
     def open_cache(self, config: Any) -> str:
+        return self._open_engine("prompt_cache", None, config)
+
+    def open_cascade(self, config: Any) -> str:
+        parts = CascadeParts(ctypes.sizeof(CascadeParts), b"quota", len(b"quota"))
+        return self._open_engine("cascade", ctypes.byref(parts), config)
+
+    def _open_engine(self, engine: str, parts: Any, config: Any) -> str:
         library, handle, error = ctypes.c_void_p(), ctypes.c_void_p(), self._error()
         assert (
             self._c.satchel_open(None, None, ctypes.c_size_t(0), ctypes.byref(library), None) == 0
         )
         text = json.dumps(config).encode()
-        status = self._c.satchel_prompt_cache_open(
+        status = getattr(self._c, f"satchel_{engine}_open")(
             library,
-            None,
+            parts,
             text,
             ctypes.c_size_t(len(text)),
             ctypes.byref(handle),
             ctypes.byref(error),
         )
-        assert self._c.satchel_prompt_cache_close(ctypes.byref(handle)) == 0
+        assert getattr(self._c, f"satchel_{engine}_close")(ctypes.byref(handle)) == 0
         assert self._c.satchel_close(ctypes.byref(library)) == 0
         return "" if status == 0 else error.message.decode()
 
@@ -388,6 +395,8 @@ class Table:
             return {"telemetry": members}
         if self.heading == "index beside a tool store":
             return {"index": members}
+        if self.heading == "transcripts":
+            return {"transcripts": members}
         if self.heading != "index":
             return members
         if "path" in self.rows:
@@ -418,13 +427,25 @@ TABLES = configuration_tables()
 
 
 TOOL_TABLES = {"satchel_tool_cache_open", "index beside a tool store"}
-TOOL_KEYS = {key for table in TABLES if table.heading in TOOL_TABLES for key in table.rows}
+CASCADE_TABLES = {"satchel_cascade_open", "transcripts"}
+
+
+def engine_of(table: Table) -> str:
+    if table.heading in TOOL_TABLES:
+        return "tool_cache"
+    return "cascade" if table.heading in CASCADE_TABLES else "prompt_cache"
+
+
+def keys_of(headings: set[str]) -> set[str]:
+    return {key for table in TABLES if table.heading in headings for key in table.rows}
 
 
 def open_with(library: Library, table: Table, members: dict[str, Any]) -> str:
     opens = library.open if table.heading == "satchel_open" else library.open_cache
     if table.heading in TOOL_TABLES:
         opens = library.open_tool_cache
+    if table.heading in CASCADE_TABLES:
+        opens = library.open_cascade
     return opens(table.wrap(members))
 
 
@@ -438,6 +459,8 @@ def test_configuration_md_has_all_tables() -> None:
         "telemetry",
         "satchel_tool_cache_open",
         "index beside a tool store",
+        "satchel_cascade_open",
+        "transcripts",
     ]
     assert [table.heading for table in TABLES] == headings
 
@@ -466,7 +489,9 @@ def test_the_range_of_every_integer_is_the_one_that_the_library_keeps(
             assert open_with(library, table, {key: value}) == "", key
 
 
-@pytest.mark.parametrize(("engine", "count"), [("prompt_cache", 8 + 1), ("tool_cache", 10)])
+@pytest.mark.parametrize(
+    ("engine", "count"), [("prompt_cache", 8 + 1), ("tool_cache", 10), ("cascade", 4)]
+)
 def test_the_defaults_are_those_of_the_code(engine: str, count: int) -> None:
     code = (REPOSITORY / "impl" / engine / "config.hpp").read_text(encoding="utf-8")
     defaults = {}
@@ -475,7 +500,7 @@ def test_the_defaults_are_those_of_the_code(engine: str, count: int) -> None:
         defaults[key] = eval(plain, {"__builtins__": {}})  # numbers and shifts
     compared = 0
     for table in TABLES:
-        if (table.heading in TOOL_TABLES) != (engine == "tool_cache"):
+        if engine_of(table) != engine:
             continue
         for key, row in table.rows.items():
             if row["type"] == "integer" and key in defaults:
@@ -494,6 +519,8 @@ def test_the_library_takes_every_configuration_of_a_page(
             continue
         config = json.loads(fence.text)
         opens = library.open if "log_level" in config else library.open_cache
-        if config.keys() - {"index"} and config.keys() <= TOOL_KEYS:
+        if config.keys() - {"index"} and config.keys() <= keys_of(TOOL_TABLES):
             opens = library.open_tool_cache
+        if config.keys() <= keys_of(CASCADE_TABLES):
+            opens = library.open_cascade
         assert opens(config) == "", f"{name_of(page)}:{fence.line}"

@@ -70,6 +70,8 @@ def test_ctrl_c_stops_everything_and_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
         env=environment(tmp_path),
+        # What a shell runs in the background, perhaps these tests, has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for line in process.stdout:

@@ -14,7 +14,10 @@ import satchel
 from conftest import REPOSITORY
 from satchel import _core, _errors
 
-TYPE_ALIASES = {"Clock", "Log", "ModelResolver", "PrincipalResolver", "Tier"}
+TYPE_ALIASES = {
+    "Clock", "Credentials", "Headers", "Http", "Log", "ModelResolver", "PrincipalResolver", "Tier",
+    "Transcripts",
+}  # fmt: skip
 HEADER = (REPOSITORY / "include" / "satchel" / "satchel.h").read_text()
 
 

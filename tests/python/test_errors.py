@@ -151,10 +151,10 @@ def test_a_timeout_is_a_number_of_seconds(cache: satchel.PromptCache, timeout: f
 def test_all_exceptions_are_of_one_tree() -> None:
     exceptions = [
         value
-        for value in vars(satchel).values()
+        for value in (getattr(satchel, name) for name in satchel.__all__)
         if isinstance(value, type) and issubclass(value, BaseException)
     ]
-    assert len(exceptions) == 14
+    assert len(exceptions) == 15
     assert all(issubclass(kind, satchel.Error) for kind in exceptions)
 
 

@@ -1,10 +1,10 @@
-"""Builds the program around the reference's crate, and says where it is.
+"""Builds the programs around the references' crates, and says where they are.
 
-    tests/reference/build_reference.py
+    tests/reference/build_reference.py [verdant] [linesmith]
 
 Needs cargo 1.91 or later and, the first time, a network. Without them it prints `not available:
-why` and ends with status 3, and who imports it gets NotAvailableError: the reference is there to
-compare with, the library does not need it. A program that does not compile is an error.
+why` and ends with status 3, and who imports it gets NotAvailableError: the references are there to
+compare with, the library does not need them. A program that does not compile is an error.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MANIFEST = Path(__file__).resolve().parent / "verdant" / "Cargo.toml"
+SOURCES = Path(__file__).resolve().parent
 TARGET = REPOSITORY / "build" / "reference"
+NAMES = ("verdant", "linesmith")
 OLDEST_CARGO = (1, 91)
 NOT_AVAILABLE = 3
 
@@ -68,18 +69,18 @@ def find_cargo() -> tuple[str, str]:
             return cargo, version[1]
         if version:
             number = ".".join(map(str, version[0]))
-            too_old = too_old or f"{cargo} is {number}, the reference needs {wanted}"
+            too_old = too_old or f"{cargo} is {number}, the references need {wanted}"
     raise NotAvailableError(too_old or f"there is no cargo (it takes {wanted} or later)")
 
 
-def _run(cargo: str, *arguments: str) -> tuple[int, str]:
-    """Runs cargo, passes on what it says, and returns its status and the last of it."""
+def _run(cargo: str, name: str, *arguments: str) -> tuple[int, str]:
+    """Runs cargo over `name`, passes on what it says; its status and the last of what it said."""
     environment = {"CARGO_NET_RETRY": "1", "CARGO_HTTP_TIMEOUT": "30", **os.environ}
     # Each caller's own settings would build another program, or elsewhere.
-    for name in ("CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTFLAGS"):
-        environment.pop(name, None)
+    for variable in ("CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTFLAGS"):
+        environment.pop(variable, None)
     process = subprocess.Popen(
-        [cargo, *arguments, "--locked", "--manifest-path", str(MANIFEST)],
+        [cargo, *arguments, "--locked", "--manifest-path", str(SOURCES / name / "Cargo.toml")],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment,
@@ -93,28 +94,34 @@ def _run(cargo: str, *arguments: str) -> tuple[int, str]:
     return process.wait(), "".join(said[-12:]).strip()
 
 
-def build() -> Path:
-    """The program, built if need be. Raises NotAvailableError or BuildError."""
-    given = os.environ.get("SATCHEL_REFERENCE")
+def build(name: str = "verdant") -> Path:
+    """The program of that name, built if need be. Raises NotAvailableError or BuildError."""
+    variable = f"SATCHEL_REFERENCE_{name.upper()}"
+    given = os.environ.get(variable)
     if given:
         if not os.access(given, os.X_OK):
-            raise BuildError(f"SATCHEL_REFERENCE is {given}, which is no program")
+            raise BuildError(f"{variable} is {given}, which is no program")
         return Path(given)
     cargo, platform = find_cargo()
-    status, said = _run(cargo, "fetch", "--target", platform)
+    status, said = _run(cargo, name, "fetch", "--target", platform)
     if "--locked" in said:
         raise BuildError(said)  # Cargo.lock does not fit Cargo.toml: our mistake
     if status != 0:
         raise NotAvailableError(f"its crates cannot be fetched: {said.splitlines()[-1].strip()}")
-    status, said = _run(cargo, "build", "--release", "--offline", "--target-dir", str(TARGET))
+    status, said = _run(cargo, name, "build", "--release", "--offline", "--target-dir", str(TARGET))
     if status != 0:
         raise BuildError(said)
-    return TARGET / "release" / "verdant-reference"
+    return TARGET / "release" / f"{name}-reference"
 
 
 def main() -> int:
+    names = sys.argv[1:] or NAMES
+    if unknown := sorted(set(names) - set(NAMES)):
+        print(f"build_reference: there is no {unknown[0]}, but {' and '.join(NAMES)}")
+        return 2
     try:
-        print(build())
+        for name in names:
+            print(build(name), flush=True)
     except NotAvailableError as why:
         print(f"not available: {why}")
         return NOT_AVAILABLE

@@ -1,5 +1,6 @@
-"""Talks to a program that holds tool caches, in lines of JSON: the reference, or the library in a
-process of its own (tests/interplay/satchel_peer.py). README.md has the commands.
+"""Talks to a program in lines of JSON: a reference, or the library in a process of its own
+(tests/interplay/satchel_peer.py). README.md has the commands. A peer that holds tool caches opens
+them as `Cache`; `usage_peer.py` has the peer that resolves usage.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,13 @@ class Lookup:
 class Peer:
     """A running program."""
 
-    def __init__(self, name: str, command: Sequence[str], cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as we do
         self._process = subprocess.Popen(
@@ -60,6 +67,7 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             cwd=cwd,
+            env=env,
         )
         self._numbers = itertools.count()
 

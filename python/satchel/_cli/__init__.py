@@ -1,61 +1,51 @@
 """The command line: `python -m satchel GROUP ...`.
 
-A group of commands is a module with `add_parser(groups)`, which sets `run`: a function of the
-parsed arguments that returns the exit code.
-
 0  it was done, or the answer is yes
-1  the answer is no: a damaged payload, no such entry
+1  the answer is no: a damaged payload, no such entry, nothing known of the quota
 2  it could not be done: wrong usage, no store, the system said no
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from typing import TYPE_CHECKING
 
-import satchel
-
-from . import tools
-from .trouble import Trouble
-
+TYPE_CHECKING = False  # as typing has it, which costs a status line its time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_GROUPS = [tools]
 
+def plain_line(arguments: Sequence[str]) -> int | None:
+    """Prints the line for status bars, if it is asked for and nothing needs the parser.
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m satchel", description="What Satchel keeps, from the command line."
-    )
-    parser.add_argument("--version", action="version", version=f"satchel {satchel.__version__}")
-    groups = parser.add_subparsers(metavar="GROUP", required=True)
-    for group in _GROUPS:
-        group.add_parser(groups)
-    return parser
+    That is asked for all the time: it goes without the modules of all other commands.
+
+    Returns:
+        The exit code; None if it is something else that is to be done.
+    """
+    if list(arguments[:1]) != ["usage"] or "--line" not in arguments:
+        return None
+    from .usage_line import plain_options, print_line
+
+    options = plain_options(arguments[1:])
+    if options is None:
+        return None
+    try:
+        return print_line(options)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not hasattr(error, "status"):  # no satchel.Error, whose class is not imported here
+            raise
+        print(f"satchel: {getattr(error, 'message', error)}", file=sys.stderr)
+        return 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    # A name that is not UTF-8 must not end in a traceback.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    parsed = _parser().parse_args(arguments)
-    try:
-        code: int = parsed.run(parsed)
-        sys.stdout.flush()
+    given = sys.argv[1:] if arguments is None else arguments
+    code = plain_line(given)
+    if code is not None:
         return code
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
-    except (Trouble, OSError) as error:
-        message = str(error)
-    except satchel.Error as error:
-        message = error.message or error.name
-    print(f"satchel: {message}", file=sys.stderr)
-    return 2
+    from .program import main as run
+
+    return run(given)

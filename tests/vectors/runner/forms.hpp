@@ -27,6 +27,7 @@ extern const Form kPromptResponses;
 extern const Form kPromptClassify;
 extern const Form kToolcacheKeys;
 extern const Form kToolcacheTraces;
+extern const Form kCascade;
 
 // True if the file is a list whose first case `matches`.
 bool is_list_of(Json root, bool (*matches)(Json first));

@@ -25,7 +25,8 @@ constexpr const char* kUsage =
 
 constexpr const vectors::Form* kForms[] = {&vectors::kPromptRequests,  &vectors::kPromptQuery,
                                            &vectors::kPromptResponses, &vectors::kPromptClassify,
-                                           &vectors::kToolcacheKeys,   &vectors::kToolcacheTraces};
+                                           &vectors::kToolcacheKeys,   &vectors::kToolcacheTraces,
+                                           &vectors::kCascade};
 
 // False for a file that cannot be read or is of no known form.
 bool run_file(const std::string& path, const satchel::Library& library,
