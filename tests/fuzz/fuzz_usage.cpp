@@ -2,6 +2,8 @@
 //   b  an endpoint's answer     c  usage.json      l  usage.lock     o  satchel-observed.json
 //   h  headers, a line each     k  credentials     t  Retry-After, a date, a time
 // What is read is written so that it is read as the same; percentages and times keep their bounds.
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -33,6 +35,16 @@ void require(bool kept, const char* promise) {
   std::abort();
 }
 
+// The reference's reader takes a number of seventeen digits for one next to it, and so do we: an
+// amount may come back changed in its last digits, and only there.
+void settle_amount(std::optional<double>& read, const std::optional<double>& written) {
+  require(read.has_value() == written.has_value(), "an amount stays");
+  if (!read) return;
+  const double off = std::abs(*read - *written);
+  require(off <= std::abs(*written) * 1e-14 + 1e-300, "an amount is read as what was written");
+  read = written;
+}
+
 // What stands in usage.json for this usage, read and written again.
 void require_stable(const EndpointUsage& usage) {
   for (const auto& bucket : usage.buckets) {
@@ -44,7 +56,13 @@ void require_stable(const EndpointUsage& usage) {
   // Text that is nested almost as deep as may be is nested deeper in the file.
   if (!read) return;
   require(read->cached_at == kNow && read->data != nullptr, "a cache file holds what was written");
-  require(write_cache_file(*read->data, kNow) == written, "what was read is written as the same");
+  EndpointUsage again = *read->data;
+  require(again.extra_usage.has_value() == usage.extra_usage.has_value(), "extra usage stays");
+  if (usage.extra_usage) {
+    settle_amount(again.extra_usage->monthly_limit, usage.extra_usage->monthly_limit);
+    settle_amount(again.extra_usage->used_credits, usage.extra_usage->used_credits);
+  }
+  require(write_cache_file(again, kNow) == written, "what was read is written as the same");
   Usage answer;
   answer.source = UsageSource::kCache;
   answer.endpoint = read->data;
