@@ -9,6 +9,7 @@
 
 #include "boundary.hpp"
 #include "cascade/places.hpp"
+#include "core/file.hpp"
 #include "http.hpp"
 
 using satchel::cascade::TranscriptWindows;
@@ -32,7 +33,6 @@ struct satchel_transcripts_answer {
 namespace satchel::abi {
 
 using cascade::FileContent;
-using cascade::FileStamp;
 using cascade::TokenAnswer;
 using cascade::TranscriptAnswer;
 using cascade::UsageFile;
@@ -54,7 +54,7 @@ class HostFiles final : public cascade::UsageFiles {
  public:
   explicit HostFiles(Table<satchel_usage_files> table) : table_(std::move(table)) {}
 
-  Result<FileContent> read(UsageFile file, const FileStamp* /*known*/) override {
+  Result<FileContent> read(UsageFile file, const core::FileStamp* /*known*/) override {
     satchel_file_answer answer;
     const satchel_status status = host().read(host().user, static_cast<int32_t>(file), &answer);
     if (answer.out_of_memory) return no_memory("files.read");
@@ -153,7 +153,7 @@ Result<std::string> read_directory(const satchel_view& view, const char* name) {
   if (path->find('\0') != std::string_view::npos) {
     return argument_error(name, "holds a NUL byte");
   }
-  return cascade::absolute_path(*path);
+  return core::absolute_path(*path);
 }
 
 Result<void> read_config_dirs(const satchel_cascade_parts& parts, std::vector<std::string>& dirs) {
@@ -208,9 +208,9 @@ Result<cascade::CascadeParts> make_cascade_parts(const satchel_cascade_parts* pa
   const cascade::Environment environment = cascade::environment_of_process();
   cascade::CascadeParts made;
   made.user_agent = "satchel/" SATCHEL_VERSION_STRING;
-  made.cache_dir = cascade::absolute_path(cascade::default_cache_dir(environment));
+  made.cache_dir = core::absolute_path(cascade::default_cache_dir(environment));
   for (const std::string& dir : cascade::default_config_dirs(environment)) {
-    made.config_dirs.push_back(cascade::absolute_path(dir));
+    made.config_dirs.push_back(core::absolute_path(dir));
   }
   if (parts != nullptr) {
     Result<std::string> cache_dir = read_directory(parts->cache_dir, "cache_dir");

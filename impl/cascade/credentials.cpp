@@ -70,16 +70,10 @@ class FileCredentials final : public Credentials {
     if (!S_ISREG(status.st_mode)) return unreadable(path, EISDIR);
     // Never moved to a larger place: what is left behind would not be wiped.
     Secret text(std::min<std::size_t>(static_cast<std::size_t>(status.st_size), kMaxBytes) + 1);
-    std::size_t got = 0;
-    while (got < text.view().size()) {
-      const ssize_t n = ::read(fd.get(), text.data() + got, text.view().size() - got);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return unreadable(path, errno);
-      if (n == 0) break;
-      got += static_cast<std::size_t>(n);
-    }
-    if (got == text.view().size()) return unreadable(path, EFBIG);
-    const std::string_view bytes = text.view().substr(0, got);
+    const std::ptrdiff_t got = core::read_at(fd.get(), 0, text.data(), text.view().size());
+    if (got < 0) return unreadable(path, errno);
+    const std::string_view bytes = text.view().substr(0, static_cast<std::size_t>(got));
+    if (bytes.size() == text.view().size()) return unreadable(path, EFBIG);
     // The reference reads a String: what is no UTF-8 cannot be read at all.
     if (!simdjson::validate_utf8(bytes.data(), bytes.size())) return unreadable(path, EILSEQ);
     TokenAnswer answer = read_credentials(bytes);

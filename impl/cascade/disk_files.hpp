@@ -15,7 +15,7 @@ class DiskFiles final : public UsageFiles {
  public:
   explicit DiskFiles(const std::string& directory);
 
-  core::Result<FileContent> read(UsageFile file, const FileStamp* known) override;
+  core::Result<FileContent> read(UsageFile file, const core::FileStamp* known) override;
   // Makes the directory where it is missing. The new file is on the disk before it is renamed over
   // the old one; what is only a hint to others, kObserved, may be lost with the power.
   core::Result<void> write(UsageFile file, std::string_view bytes) override;

@@ -3,13 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <limits>
-#include <system_error>
 #include <utility>
 
 #include "cascade/transcript_report.hpp"
 #include "cascade/transcript_windows.hpp"
+#include "core/file.hpp"
 #include "core/sha256.hpp"
 
 namespace satchel::cascade {
@@ -20,12 +19,7 @@ constexpr std::int64_t kRetryNs = 30 * core::kNanosPerSecond;
 constexpr std::size_t kMostDirectories = std::numeric_limits<std::uint16_t>::max();
 
 TranscriptSettings made_absolute(TranscriptSettings settings) {
-  // The host may change its working directory.
-  for (std::string& directory : settings.config_dirs) {
-    std::error_code error;
-    const std::filesystem::path path = std::filesystem::absolute(directory, error);
-    if (!error) directory = path.string();
-  }
+  for (std::string& directory : settings.config_dirs) directory = core::absolute_path(directory);
   if (settings.config_dirs.size() > kMostDirectories) settings.config_dirs.resize(kMostDirectories);
   return settings;
 }

@@ -14,7 +14,7 @@ template <class T, class Understand>
 std::optional<T> KnownFiles::read(UsageFile file, Remembered<T>& remembered,
                                   Understand understand) {
   if (files_ == nullptr) return std::nullopt;
-  std::optional<FileStamp> known;
+  std::optional<core::FileStamp> known;
   {
     const std::lock_guard lock(remembered.mutex);
     known = remembered.stamp;

@@ -43,7 +43,7 @@ class KnownFiles {
   template <class T>
   struct Remembered {
     std::mutex mutex;
-    std::optional<FileStamp> stamp;
+    std::optional<core::FileStamp> stamp;
     std::optional<T> content;
   };
 

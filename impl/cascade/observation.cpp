@@ -125,12 +125,6 @@ bool still_counts(const ObservedWindow& window, Timestamp now) {
   return window.utilization && !was_reset(window, now);
 }
 
-std::int64_t ns_between(Timestamp from, Timestamp to) {
-  constexpr std::int64_t kFar = std::int64_t{1} << 33;  // seconds: beyond every lifetime
-  const std::int64_t seconds = std::clamp(to.seconds - from.seconds, -kFar, kFar);
-  return seconds * 1'000'000'000 + (to.nanos - from.nanos);
-}
-
 void write_window(core::JsonWriter& out, const ObservedWindow& window, bool with_utilization) {
   if (window.status.empty()) {
     out.key("status").null();
@@ -202,9 +196,9 @@ std::string write_observation_file(const Observation& observation) {
 }
 
 bool answers(const Observation& observation, Timestamp now, std::int64_t fresh_ns) {
-  const std::int64_t age = ns_between(observation.observed_at, now);
-  return age >= 0 && age < fresh_ns && still_counts(observation.five_hour, now) &&
-         still_counts(observation.seven_day, now);
+  return observation.observed_at <= now &&
+         core::is_younger(observation.observed_at, now, fresh_ns) &&
+         still_counts(observation.five_hour, now) && still_counts(observation.seven_day, now);
 }
 
 bool lay_over(const Observation& observation, Timestamp now, EndpointUsage& usage) {

@@ -1,8 +1,6 @@
 #include "cascade/places.hpp"
 
 #include <cstdlib>
-#include <filesystem>
-#include <system_error>
 
 namespace satchel::cascade {
 namespace {
@@ -35,13 +33,6 @@ std::vector<std::string> default_config_dirs(const Environment& environment) {
   }
   if (!environment.home.empty()) dirs.push_back(environment.home + "/.claude");
   return dirs;
-}
-
-std::string absolute_path(std::string_view path) {
-  if (path.empty() || path.front() == '/') return std::string(path);
-  std::error_code unknown;
-  const std::filesystem::path here = std::filesystem::current_path(unknown);
-  return unknown ? std::string(path) : here.string() + "/" + std::string(path);
 }
 
 }  // namespace satchel::cascade

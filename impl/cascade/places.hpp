@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace satchel::cascade {
@@ -21,8 +20,5 @@ Environment environment_of_process();
 std::string default_cache_dir(const Environment& environment);
 // $CLAUDE_CONFIG_DIR; $XDG_CONFIG_HOME/claude or $HOME/.config/claude; $HOME/.claude.
 std::vector<std::string> default_config_dirs(const Environment& environment);
-
-// A path behind the working directory as it is now; an absolute one, and none, as it is.
-std::string absolute_path(std::string_view path);
 
 }  // namespace satchel::cascade

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/civil_date.hpp"
+
 namespace satchel::cascade {
 
 using core::Timestamp;
@@ -34,13 +36,6 @@ Known look(ResolveParts& parts) {
   if (known.cache && known.cache->cached_at > known.now) known.cache.reset();
   if (known.observation && known.observation->observed_at > known.now) known.observation.reset();
   return known;
-}
-
-// `ns` is not negative.
-bool is_younger(Timestamp time, Timestamp now, std::int64_t ns) {
-  const std::int64_t nanos = time.nanos + ns % kSecond;
-  return now < Timestamp{time.seconds + ns / kSecond + nanos / kSecond,
-                         static_cast<std::int32_t>(nanos % kSecond)};
 }
 
 bool is_refusal(UsageError error) {
@@ -82,11 +77,11 @@ bool headers_are_newer(const Known& known) {
 // Step 2: what is fresh is the answer, and nothing else is touched.
 std::optional<Usage> fresh(const Known& known, std::int64_t fresh_ns) {
   const bool cache_is_fresh =
-      known.has_data() && is_younger(known.cache->cached_at, known.now, fresh_ns);
+      known.has_data() && core::is_younger(known.cache->cached_at, known.now, fresh_ns);
   if (headers_are_newer(known)) {
     const bool enough =
         answers(*known.observation, known.now, fresh_ns) ||
-        (cache_is_fresh && is_younger(known.observation->observed_at, known.now, fresh_ns));
+        (cache_is_fresh && core::is_younger(known.observation->observed_at, known.now, fresh_ns));
     if (enough) {
       if (std::optional<Usage> usage = of_headers(known, UsageSource::kHeaders, UsageError::kNone))
         return usage;
@@ -122,8 +117,7 @@ Usage transcripts_or(ResolveParts& parts, const Known& known, UsageError error) 
   usage.transcripts = answer.windows;
   if (usage.transcripts.five_hour) {
     // An entry dated in the future may not move the end of its block beyond now's own.
-    std::int64_t hour = known.now.seconds / 3600;
-    if (known.now.seconds % 3600 < 0) --hour;
+    const std::int64_t hour = core::floor_divide(known.now.seconds, 3600);
     Timestamp& start = usage.transcripts.five_hour->start;
     start = std::min(start, Timestamp{hour * 3600, 0});
   }

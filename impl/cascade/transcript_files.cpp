@@ -7,29 +7,20 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <memory>
 #include <set>
 #include <system_error>
 #include <utility>
 
+#include "core/file_stamp.hpp"
+
 namespace satchel::cascade {
 namespace {
 
 constexpr std::uint32_t kMaxLevels = 64;
-// Coarser clocks than FAT's two seconds have died out.
-constexpr std::int64_t kSettleNs = 2'100'000'000;
-
-constexpr std::int64_t ns_of(const timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-// The system's own clock, whatever the host's is: it is compared with what the system wrote.
-std::int64_t system_now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return ns_of(now);
-}
+// More than any file system rounds its times to: reading a file again costs little, beside sums
+// that are wrong.
+constexpr std::int64_t kPatience = 2'100'000'000;
 
 std::string root_of(const TranscriptSettings& settings, std::size_t i) {
   return settings.config_dirs[i] + "/projects";
@@ -54,7 +45,7 @@ class Lister {
       : settings_(settings),
         complaints_(complaints),
         user_(::geteuid()),
-        started_ns_(system_now_ns()) {}
+        settled_before_(core::file_clock_ns() - kPatience) {}
 
   TranscriptListing list() {
     for (std::size_t i = 0; i < settings_.config_dirs.size(); ++i) {
@@ -165,15 +156,15 @@ class Lister {
     }
     ListedTranscript& listed = listing_.files.emplace_back();
     listed.name = prefix_ + below;
-    listed.stamp = {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
-                    ns_of(status.st_mtim), ns_of(status.st_ctim)};
-    listed.settled = listed.stamp.ctime_ns < started_ns_ - kSettleNs;
+    const core::FileStamp stamp = core::stamp_of(status);
+    listed.stamp = {stamp.device, stamp.inode, stamp.size, stamp.mtime_ns, stamp.ctime_ns};
+    listed.settled = core::settled(stamp, settled_before_);
   }
 
   const TranscriptSettings& settings_;
   TranscriptComplaints& complaints_;
   const uid_t user_;
-  const std::int64_t started_ns_;
+  const std::int64_t settled_before_;
   std::string root_;
   std::string prefix_;
   std::set<std::pair<dev_t, ino_t>> seen_;

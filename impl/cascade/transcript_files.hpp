@@ -26,6 +26,7 @@ class TranscriptComplaints {
   std::unordered_set<std::string> said_;
 };
 
+// Of a file's stamp what is kept of it.
 struct TranscriptStamp {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cascade/transcript_tokens.hpp"
+#include "core/civil_date.hpp"
 #include "core/timestamp.hpp"
 
 namespace satchel::cascade {
@@ -57,11 +58,10 @@ struct TranscriptRecord {
 constexpr std::int64_t kBucketSeconds = 900;
 
 constexpr std::int64_t floor_to(std::int64_t value, std::int64_t grain) {
-  const std::int64_t rest = value % grain;
-  return value - (rest < 0 ? rest + grain : rest);
+  return core::floor_divide(value, grain) * grain;
 }
 constexpr std::int64_t bucket_of(core::Timestamp time) {
-  return floor_to(time.seconds, kBucketSeconds) / kBucketSeconds;
+  return core::floor_divide(time.seconds, kBucketSeconds);
 }
 constexpr std::uint64_t ns_in_bucket(core::Timestamp time) {
   const std::int64_t begin = floor_to(time.seconds, kBucketSeconds);

@@ -43,7 +43,7 @@ void ReportGatherer::add(std::int64_t id, const Bucket& bucket) {
   if (models.empty()) return;
   // Offsets are whole buckets, so that a bucket lies in one day.
   const std::int64_t local = id * kBucketSeconds + range_.utc_offset_s;
-  add_models(days_[floor_to(local, kDaySeconds) / kDaySeconds], models);
+  add_models(days_[core::floor_divide(local, kDaySeconds)], models);
 }
 
 void ReportGatherer::add_block(TranscriptBlock block) {

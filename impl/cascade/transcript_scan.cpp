@@ -26,22 +26,6 @@ constexpr std::size_t kMostModels = 2'000;
 constexpr std::size_t kLongestModel = 200;
 constexpr std::string_view kOtherModels = "(other)";
 
-// Up to `size` bytes; fewer at the end of the file only. -1: os_errno says why.
-ssize_t read_at(int fd, char* to, std::size_t size, std::uint64_t offset, int& os_errno) {
-  std::size_t done = 0;
-  while (done < size) {
-    const ssize_t got = ::pread(fd, to + done, size - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      os_errno = errno;
-      return -1;
-    }
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  return static_cast<ssize_t>(done);
-}
-
 }  // namespace
 
 ModelNames::ModelNames(std::vector<std::string> known) {
@@ -78,8 +62,11 @@ CheckBytes check_bytes(int fd, std::uint64_t offset, int& os_errno) {
   std::array<char, kCheckBytes> bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   const std::uint64_t size = std::min(offset, kCheckBytes);
   const auto hashed = [&](std::uint64_t from) -> std::uint64_t {
-    const ssize_t got = read_at(fd, bytes.data(), size, from, os_errno);
-    if (got < 0) return 0;
+    const std::ptrdiff_t got = core::read_at(fd, from, bytes.data(), size);
+    if (got < 0) {
+      os_errno = errno;
+      return 0;
+    }
     return hash_bytes({bytes.data(), static_cast<std::size_t>(got)}, 0);
   };
   CheckBytes check;
@@ -147,7 +134,8 @@ class TranscriptWorker {
       const std::size_t room = buffer_.size() - kTranscriptPadding - held;
       const std::size_t size =
           std::min<std::uint64_t>({room, wanted, limit - std::min(limit, at + held)});
-      const ssize_t got = read_at(fd, buffer_.data() + held, size, at + held, os_errno);
+      const std::ptrdiff_t got = core::read_at(fd, at + held, buffer_.data() + held, size);
+      if (got < 0) os_errno = errno;
       if (got <= 0) return;
       const char* const begin = buffer_.data();
       const char* const end = begin + held + got;

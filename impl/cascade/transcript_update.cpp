@@ -31,8 +31,7 @@ bool has_line(int fd, std::uint64_t offset, std::uint64_t size) {
   std::array<char, 16384> bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   while (offset < size) {
     const std::size_t wanted = std::min<std::uint64_t>(bytes.size(), size - offset);
-    const ssize_t got = ::pread(fd, bytes.data(), wanted, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
+    const std::ptrdiff_t got = core::read_at(fd, offset, bytes.data(), wanted);
     if (got <= 0) return got < 0;  // reading it will say what is wrong
     if (std::memchr(bytes.data(), '\n', static_cast<std::size_t>(got)) != nullptr) return true;
     offset += static_cast<std::uint64_t>(got);

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/file.hpp"
+#include "core/file_stamp.hpp"
 #include "core/result.hpp"
 #include "core/timestamp.hpp"
 
@@ -20,22 +20,13 @@ constexpr std::size_t kUsageFileCount = 3;
 // "usage.json"
 const char* usage_file_name(UsageFile file);
 
-// What tells that a file is the one that was read: as long as it is the same, so are the bytes.
-struct FileStamp {
-  core::FileIdentity identity;
-  std::uint64_t size = 0;
-  core::Timestamp modified;
-  core::Timestamp changed;
-
-  friend bool operator==(const FileStamp&, const FileStamp&) = default;
-};
-
 struct FileContent {
   enum class State : std::uint8_t { kAbsent, kRead, kUnchanged };
   State state = State::kAbsent;
-  std::string bytes;               // where it was read
-  core::Timestamp written_at;      // likewise
-  std::optional<FileStamp> stamp;  // likewise; none: the next read may not rely on it
+  std::string bytes;           // where it was read
+  core::Timestamp written_at;  // likewise
+  // Likewise: as long as it is the same, so are the bytes. None: the next read may not rely on it.
+  std::optional<core::FileStamp> stamp;
 };
 
 class UsageFiles {
@@ -46,7 +37,7 @@ class UsageFiles {
   virtual ~UsageFiles() = default;
 
   // Any thread. `known`: the stamp of what the caller has read before, or null.
-  virtual core::Result<FileContent> read(UsageFile file, const FileStamp* known) = 0;
+  virtual core::Result<FileContent> read(UsageFile file, const core::FileStamp* known) = 0;
   // Replaces the whole file at once.
   virtual core::Result<void> write(UsageFile file, std::string_view bytes) = 0;
   // Fine where there is none.

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <system_error>
 
 namespace satchel::core {
@@ -173,6 +174,35 @@ Result<UniqueFd> open_private_file(const std::string& path) {
 Result<void> create_private_file(const std::string& path) {
   if (!make_file(path).valid()) return io_error("cannot make " + path, errno);
   return {};
+}
+
+std::ptrdiff_t read_at(int fd, std::uint64_t offset, char* out, std::size_t capacity) {
+  std::size_t done = 0;
+  while (done < capacity) {
+    const ssize_t n = ::pread(fd, out + done, capacity - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -1;
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return static_cast<std::ptrdiff_t>(done);
+}
+
+int write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return 0;
+}
+
+std::string absolute_path(std::string_view path) {
+  if (path.empty() || path.front() == '/') return std::string(path);
+  std::error_code unknown;
+  const std::filesystem::path here = std::filesystem::current_path(unknown);
+  return unknown ? std::string(path) : here.string() + "/" + std::string(path);
 }
 
 int lock_range(int fd, LockKind kind, std::int64_t offset, std::int64_t length) {

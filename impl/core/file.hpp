@@ -4,8 +4,10 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "core/result.hpp"
@@ -66,6 +68,15 @@ Result<void> make_private_directory(const std::string& given);
 Result<UniqueFd> open_private_file(const std::string& path);
 // Makes an empty file with mode 0600; an error where anything stands there already.
 Result<void> create_private_file(const std::string& path);
+
+// Up to `capacity` bytes at `offset`, fewer only at the end of the file; -1 and errno.
+std::ptrdiff_t read_at(int fd, std::uint64_t offset, char* out, std::size_t capacity);
+// 0 or errno.
+int write_all(int fd, std::string_view bytes);
+
+// A path behind the working directory as it is now, for a host may change it; an absolute one, and
+// none, as it is. So is a relative one where the working directory is not known.
+std::string absolute_path(std::string_view path);
 
 enum class LockKind : std::uint8_t { kNone, kShared, kExclusive };
 

@@ -344,6 +344,12 @@ std::string format_timestamp(Timestamp time) {
   return out;
 }
 
+bool is_younger(Timestamp time, Timestamp now, std::int64_t ns) {
+  const std::int64_t nanos = time.nanos + ns % kNanosPerSecond;
+  return now < Timestamp{time.seconds + ns / kNanosPerSecond + nanos / kNanosPerSecond,
+                         static_cast<std::int32_t>(nanos % kNanosPerSecond)};
+}
+
 Timestamp timestamp_of_ns(std::int64_t unix_ns) {
   const std::int64_t seconds = floor_divide(unix_ns, kNanosPerSecond);
   // Where 64 bits end, the product lies beyond them: the remainder is taken instead.

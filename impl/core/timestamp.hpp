@@ -32,6 +32,9 @@ std::optional<Timestamp> parse_timestamp(std::string_view text);
 // that jiff's holds.
 std::string format_timestamp(Timestamp time);
 
+// Whether less than `ns`, which is not negative, has passed from `time` to `now`.
+bool is_younger(Timestamp time, Timestamp now, std::int64_t ns);
+
 Timestamp timestamp_of_ns(std::int64_t unix_ns);
 // The nearest that 64 bits hold.
 std::int64_t unix_ns_of(Timestamp time);

@@ -36,7 +36,7 @@ bool damaged(Status status) { return status == Status::kIntegrity || status == S
 struct RootBefore {
   Root root;  // with its fingerprint
   std::string path;
-  std::optional<FileStamp> stamp;
+  std::optional<core::FileStamp> stamp;
 };
 
 }  // namespace
@@ -61,7 +61,7 @@ class CallLease final : public ComputeLease {
       RootBefore before;
       before.root.path = asked.path;
       before.path = cache_->resolve(asked.path);
-      before.stamp = stamp_of(before.path);
+      before.stamp = core::stamp_of(before.path);
       Result<std::string> fingerprint =
           cache_->fingerprint(asked.path, static_cast<FingerprintForm>(form));
       if (!fingerprint) {
@@ -142,7 +142,8 @@ class CallLease final : public ComputeLease {
       const Form form = form_of(before.root.expected_hash);
       const Result<std::string> now = cache_->fingerprints_->current(before.path, form);
       // The stamp last: a change behind it is one behind the second look.
-      if (!now || *now != before.root.expected_hash || stamp_of(before.path) != before.stamp) {
+      if (!now || *now != before.root.expected_hash ||
+          core::stamp_of(before.path) != before.stamp) {
         why_not_ = "the root " + core::quoted(before.root.path) + " changed while the tool ran";
         return;
       }

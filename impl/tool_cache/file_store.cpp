@@ -98,9 +98,9 @@ core::Result<void> FileStore::iterate(const std::function<void(const Key&, const
   return {};
 }
 
-std::optional<FileStamp> FileStore::shard_stamp(int shard) {
+std::optional<core::FileStamp> FileStore::shard_stamp(int shard) {
   const std::string path = root() + '/' + shard_name(shard);
-  std::optional<FileStamp> stamp = stamp_of_itself(AT_FDCWD, path.c_str());
+  std::optional<core::FileStamp> stamp = core::stamp_of_itself(AT_FDCWD, path.c_str());
   if (stamp && !S_ISDIR(stamp->mode)) return std::nullopt;
   return stamp;
 }
@@ -119,7 +119,7 @@ core::Result<void> FileStore::list_shard(int shard,
     const std::optional<Key> key = Key::of_name(name.substr(0, name.size() - suffix));
     // In another's shard no lookup finds it.
     if (!key || shard_of(*key) != shard) return;
-    const std::optional<FileStamp> stamp = stamp_of_itself(fd->get(), file);
+    const std::optional<core::FileStamp> stamp = core::stamp_of_itself(fd->get(), file);
     if (!stamp) return;
     EntryFiles& entry = entries[*key];
     entry.key = *key;
@@ -136,9 +136,11 @@ core::Result<std::optional<FileStore::StampedMeta>> FileStore::read_meta_file(co
   return impl_->read_meta_file(key);
 }
 
-std::optional<FileStamp> FileStore::meta_stamp(const Key& key) { return impl_->stamps(key).meta; }
+std::optional<core::FileStamp> FileStore::meta_stamp(const Key& key) {
+  return impl_->stamps(key).meta;
+}
 
-std::optional<FileStamp> FileStore::payload_stamp(const Key& key) {
+std::optional<core::FileStamp> FileStore::payload_stamp(const Key& key) {
   return impl_->stamps(key).payload;
 }
 

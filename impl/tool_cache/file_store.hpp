@@ -16,8 +16,8 @@
 
 #include "core/clock.hpp"
 #include "core/file.hpp"
+#include "core/file_stamp.hpp"
 #include "core/log.hpp"
-#include "tool_cache/file_stamp.hpp"
 #include "tool_cache/store.hpp"
 
 namespace satchel::tool_cache {
@@ -25,8 +25,8 @@ namespace satchel::tool_cache {
 // An entry's files as a listing of its shard shows them.
 struct EntryFiles {
   Key key;
-  std::optional<FileStamp> payload;
-  std::optional<FileStamp> meta;
+  std::optional<core::FileStamp> payload;
+  std::optional<core::FileStamp> meta;
 };
 
 class FileStore final : public Store {
@@ -53,18 +53,18 @@ class FileStore final : public Store {
   [[nodiscard]] const std::string& root() const;
 
   // The 256 shards by number. Nothing where the directory is missing.
-  std::optional<FileStamp> shard_stamp(int shard);
+  std::optional<core::FileStamp> shard_stamp(int shard);
   // Entries of a shard in no order; names that are no entry's are passed over.
   core::Result<void> list_shard(int shard, const std::function<void(const EntryFiles&)>& visit);
   // The meta of an entry and the stamp of the very file it was read from. Nothing where it is
   // missing; kMeta where it cannot be understood.
   struct StampedMeta {
     Meta meta;
-    FileStamp stamp;
+    core::FileStamp stamp;
   };
   core::Result<std::optional<StampedMeta>> read_meta_file(const Key& key);
-  std::optional<FileStamp> meta_stamp(const Key& key);
-  std::optional<FileStamp> payload_stamp(const Key& key);
+  std::optional<core::FileStamp> meta_stamp(const Key& key);
+  std::optional<core::FileStamp> payload_stamp(const Key& key);
 
   // Removes what crashed processes left, if it is older than `min_age_ns`: half-written entries,
   // files in tmp/ that no process has open, the reference's .verdant-tmp-* (0 takes those that it

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "core/file.hpp"
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 #include "tool_cache/shard_files.hpp"
 
 namespace satchel::tool_cache {
@@ -81,7 +81,7 @@ core::Result<std::vector<EntryAge>> entries_by_age(const std::string& root) {
   };
   core::Result<void> walked = walk(root, [&](const char* name, const struct stat& status) {
     EntryAge entry;
-    entry.mtime_ns = stamp_of(status).mtime_ns;
+    entry.mtime_ns = core::stamp_of(status).mtime_ns;
     entry.bytes = static_cast<std::uint64_t>(status.st_size);
     struct stat other {};
     if (const std::optional<Key> key = key_before(name, kPayloadSuffix)) {

@@ -12,9 +12,9 @@
 #include <string_view>
 #include <utility>
 
+#include "core/file_stamp.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
-#include "tool_cache/file_stamp.hpp"
 #include "tool_cache/file_store.hpp"
 #include "tool_cache/hot_payloads.hpp"
 #include "tool_cache/key_locks.hpp"
@@ -38,8 +38,8 @@ class FileStore::Impl {
   [[nodiscard]] std::string shard_path(const Key& key) const;
   // Of both files of an entry as they are now. Nothing where one is missing.
   struct Stamps {
-    std::optional<FileStamp> payload;
-    std::optional<FileStamp> meta;
+    std::optional<core::FileStamp> payload;
+    std::optional<core::FileStamp> meta;
   };
   [[nodiscard]] Stamps stamps(const Key& key) const;
 

@@ -43,7 +43,7 @@ core::Result<Meta> parse_meta(const OpenedFile& file, const std::string& path) {
   }
   std::string text;
   text.resize(static_cast<std::size_t>(file.stamp.size));
-  const std::ptrdiff_t n = read_at(file.fd.get(), 0, text.data(), text.size());
+  const std::ptrdiff_t n = core::read_at(file.fd.get(), 0, text.data(), text.size());
   if (n < 0) return core::io_error("cannot read " + path, errno);
   text.resize(static_cast<std::size_t>(n));
   core::Result<Meta> meta = read_meta(text);
@@ -81,8 +81,8 @@ struct Look {
 };
 
 Look look_at(FileStore::Impl& store, const Key& key) {
-  const std::int64_t now_ns = file_clock_ns();
-  const ClockEpoch epoch = clock_epoch();
+  const std::int64_t now_ns = core::file_clock_ns();
+  const core::ClockEpoch epoch = core::clock_epoch();
   const std::string directory = store.shard_path(key);
   core::Result<core::UniqueFd> shard =
       open_below(store.options.root, shard_name(shard_of(key)), Missing::kLeave);
@@ -99,17 +99,17 @@ Look look_at(FileStore::Impl& store, const Key& key) {
 
   PayloadFacts facts{directory + '/' + payload_name(key), meta->payload_hash, meta->encoding,
                      meta->encoding == Encoding::kPlain ? payload_file->stamp.size : meta->bytes};
-  const FileStamp payload_stamp = payload_file->stamp;
-  const FileStamp meta_stamp = meta_file->stamp;
+  const core::FileStamp payload_stamp = payload_file->stamp;
+  const core::FileStamp meta_stamp = meta_file->stamp;
   const bool provable = settled(payload_stamp, now_ns) && settled(meta_stamp, now_ns) &&
-                        stamps_betray_changes(payload_file->fd.get(), true);
+                        core::stamps_betray_changes(payload_file->fd.get(), true);
   core::Result<std::shared_ptr<Payload>> payload = load(std::move(*payload_file), std::move(facts));
   if (!payload.ok()) {
     const bool damaged = payload.error().status == core::Status::kIntegrity;
     const FileStore::Impl::Stamps now = store.stamps(key);
     const bool same = now.payload == payload_stamp && now.meta == meta_stamp;
     const std::int64_t age_ns =
-        file_clock_ns() - std::max(payload_stamp.ctime_ns, meta_stamp.ctime_ns);
+        core::file_clock_ns() - std::max(payload_stamp.ctime_ns, meta_stamp.ctime_ns);
     return {payload.take_error(), damaged && !same, damaged && same && age_ns < kRecent};
   }
   Stored stored{std::make_shared<const Meta>(std::move(*meta)), std::move(*payload)};
@@ -125,7 +125,7 @@ core::Result<Stored> FileStore::Impl::lookup(const Key& key) {
   if (const std::shared_ptr<const HotPayload> kept = hot.find(key)) {
     const Stamps now = stamps(key);
     if (now.payload == kept->payload_stamp && now.meta == kept->meta_stamp &&
-        kept->epoch.same_as(clock_epoch())) {
+        kept->epoch.same_as(core::clock_epoch())) {
       return kept->stored;
     }
     hot.drop(key);
@@ -169,9 +169,9 @@ FileStore::Impl::Stamps FileStore::Impl::stamps(const Key& key) const {
   path.append(options.root).append("/").append(hex, 0, 2).append("/").append(hex);
   const std::size_t stem = path.size();
   Stamps now;
-  now.payload = stamp_of_itself(AT_FDCWD, path.append(kPayloadSuffix).c_str());
+  now.payload = core::stamp_of_itself(AT_FDCWD, path.append(kPayloadSuffix).c_str());
   path.resize(stem);
-  now.meta = stamp_of_itself(AT_FDCWD, path.append(kMetaSuffix).c_str());
+  now.meta = core::stamp_of_itself(AT_FDCWD, path.append(kMetaSuffix).c_str());
   return now;
 }
 

@@ -71,7 +71,7 @@ StagedFile::~StagedFile() {
 std::string StagedFile::path() const { return place_->path + '/' + name_; }
 
 core::Result<void> StagedFile::write(std::string_view bytes) {
-  const int problem = write_all(fd_.get(), bytes);
+  const int problem = core::write_all(fd_.get(), bytes);
   if (problem != 0) return disk_error("cannot write " + path(), problem);
   return {};
 }
@@ -91,7 +91,7 @@ core::Result<std::unique_ptr<StagedFile>> StagedFile::copy_to(
   core::Result<std::unique_ptr<StagedFile>> copy = make(std::move(place));
   std::vector<char> piece(1 << 20);
   for (std::uint64_t offset = 0; copy.ok();) {
-    const std::ptrdiff_t n = read_at(fd_.get(), offset, piece.data(), piece.size());
+    const std::ptrdiff_t n = core::read_at(fd_.get(), offset, piece.data(), piece.size());
     if (n < 0) return core::io_error("cannot read " + path(), errno);
     if (n == 0) break;
     core::Result<void> written = (*copy)->write({piece.data(), static_cast<std::size_t>(n)});

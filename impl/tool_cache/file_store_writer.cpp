@@ -149,7 +149,7 @@ bool EntryWriter::compress() {
   core::Result<Staged> compressed = stage();
   if (!compressed.ok()) return false;
   const auto read = [&](std::uint64_t offset, char* out, std::size_t capacity) {
-    const std::ptrdiff_t n = read_at(payload_->fd(), offset, out, capacity);
+    const std::ptrdiff_t n = core::read_at(payload_->fd(), offset, out, capacity);
     return n < 0 ? std::size_t{0} : static_cast<std::size_t>(n);
   };
   const auto write = [&](std::string_view bytes) { return (*compressed)->write(bytes).ok(); };

@@ -19,8 +19,8 @@ FingerprintMemory::Shard& FingerprintMemory::shard_of(const Name& name) {
 }
 
 std::optional<std::string> FingerprintMemory::find(const std::string& path, Form form,
-                                                   const FileStamp& stamp,
-                                                   const ClockEpoch& epoch) {
+                                                   const core::FileStamp& stamp,
+                                                   const core::ClockEpoch& epoch) {
   const Name name{path, form};
   Shard& shard = shard_of(name);
   const std::lock_guard lock(shard.mutex);
@@ -32,8 +32,8 @@ std::optional<std::string> FingerprintMemory::find(const std::string& path, Form
   return fact.fingerprint;
 }
 
-void FingerprintMemory::put(const std::string& path, Form form, const FileStamp& stamp,
-                            const ClockEpoch& epoch, const std::string& fingerprint) {
+void FingerprintMemory::put(const std::string& path, Form form, const core::FileStamp& stamp,
+                            const core::ClockEpoch& epoch, const std::string& fingerprint) {
   const Name name{path, form};
   Shard& shard = shard_of(name);
   const std::lock_guard lock(shard.mutex);

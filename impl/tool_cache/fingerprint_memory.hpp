@@ -11,7 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 #include "tool_cache/fingerprint.hpp"
 
 namespace satchel::tool_cache {
@@ -23,11 +23,11 @@ class FingerprintMemory {
 
   // What is remembered for this very stamp, under this epoch; empty if what is remembered is that
   // there is nothing elsewhere either.
-  std::optional<std::string> find(const std::string& path, Form form, const FileStamp& stamp,
-                                  const ClockEpoch& epoch);
+  std::optional<std::string> find(const std::string& path, Form form, const core::FileStamp& stamp,
+                                  const core::ClockEpoch& epoch);
   // Replaces what was remembered for the path.
-  void put(const std::string& path, Form form, const FileStamp& stamp, const ClockEpoch& epoch,
-           const std::string& fingerprint);
+  void put(const std::string& path, Form form, const core::FileStamp& stamp,
+           const core::ClockEpoch& epoch, const std::string& fingerprint);
 
   [[nodiscard]] std::size_t size();
 
@@ -35,8 +35,8 @@ class FingerprintMemory {
   struct Fact {
     std::string path;
     Form form;
-    FileStamp stamp;
-    ClockEpoch epoch;
+    core::FileStamp stamp;
+    core::ClockEpoch epoch;
     std::string fingerprint;
   };
   struct Name {

@@ -18,11 +18,12 @@ namespace {
 constexpr std::int64_t kOverlayPatience = 2 * core::kNanosPerSecond;
 
 // Conditions 1 to 3, `stamp` having been taken at `now_ns` or later.
-Proof provable(int fd, Form form, const FileStamp& stamp, std::int64_t now_ns, Effort effort) {
+Proof provable(int fd, Form form, const core::FileStamp& stamp, std::int64_t now_ns,
+               Effort effort) {
   const bool content = form == Form::kContent;
   if (effort == Effort::kNoProof) return Proof::kNever;
-  if (!settled(stamp, now_ns)) return Proof::kLater;
-  if (!stamps_betray_changes(fd, content)) return Proof::kNever;
+  if (!core::settled(stamp, now_ns)) return Proof::kLater;
+  if (!core::stamps_betray_changes(fd, content)) return Proof::kNever;
   if (!content) return Proof::kProven;
   switch (writers_of(fd, effort == Effort::kProof)) {
     case Writers::kNone:
@@ -32,8 +33,8 @@ Proof provable(int fd, Form form, const FileStamp& stamp, std::int64_t now_ns, E
     case Writers::kUnknown:
       return Proof::kNever;
   }
-  return on_overlay(fd) && !settled(stamp, now_ns - kOverlayPatience) ? Proof::kLater
-                                                                      : Proof::kProven;
+  return on_overlay(fd) && !core::settled(stamp, now_ns - kOverlayPatience) ? Proof::kLater
+                                                                            : Proof::kProven;
 }
 
 }  // namespace
@@ -42,9 +43,9 @@ Result<Hashed> hash_with_proof(const std::string& path, Form form, Effort effort
   Result<core::UniqueFd> fd = open_for_fingerprint(path, form);
   if (!fd) return fd.take_error();
   Hashed hashed;
-  hashed.epoch = clock_epoch();
-  const std::int64_t now_ns = file_clock_ns();
-  const std::optional<FileStamp> before = stamp_of(fd->get());
+  hashed.epoch = core::clock_epoch();
+  const std::int64_t now_ns = core::file_clock_ns();
+  const std::optional<core::FileStamp> before = core::stamp_of(fd->get());
   if (!before) return core::io_error("stat " + path, errno);
   hashed.stamp = *before;
   hashed.proof = provable(fd->get(), form, *before, now_ns, effort);
@@ -58,7 +59,8 @@ Result<Hashed> hash_with_proof(const std::string& path, Form form, Effort effort
     return error;
   }
   hashed.fingerprint = std::move(*done);
-  if (hashed.proof == Proof::kProven && stamp_of(fd->get()) != before) hashed.proof = Proof::kLater;
+  if (hashed.proof == Proof::kProven && core::stamp_of(fd->get()) != before)
+    hashed.proof = Proof::kLater;
   return hashed;
 }
 

@@ -5,7 +5,7 @@
 // believing it only while that still holds:
 //
 //  1. The filesystem stamps every write, and writes through a mapping when they fault
-//     (stamps_betray_changes). The ctime of a stamp is the kernel's; no call sets it.
+//     (core::stamps_betray_changes). The ctime of a stamp is the kernel's; no call sets it.
 //  2. The file's clock is read (now), then the stamp is taken, and its times lie before now by more
 //     than a tick (settled). So what is stamped from then on differs from it: its ctime is later.
 //     This is what git calls racy, and answers by looking again later.
@@ -17,9 +17,9 @@
 //  4. Then the content is hashed. By 2 and 3 it is the content of that moment, or the stamp is
 //     another for good. It is taken again at the end, so that no useless pair is kept.
 //  5. The clock was not set back since: then a change could get a time that has been before, and
-//     the very nanosecond of the stamp is possible. The epoch (ClockEpoch) is read before now, and
-//     again after the stamp at every use, and must be the same; where it was set by less than that
-//     tells, settled() has left as much room. Another boot is another epoch.
+//     the very nanosecond of the stamp is possible. The epoch (core::ClockEpoch) is read before
+//     now, and again after the stamp at every use, and must be the same; where it was set by less
+//     than that tells, settled() has left as much room. Another boot is another epoch.
 //
 // A directory is listed under the lock under which its entries and its times change, so that 3 has
 // nothing to say. An inode that is deleted and used again has its new file's ctime, which is after
@@ -30,8 +30,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/file_stamp.hpp"
 #include "core/result.hpp"
-#include "tool_cache/file_stamp.hpp"
 #include "tool_cache/fingerprint.hpp"
 
 namespace satchel::tool_cache {
@@ -50,8 +50,8 @@ enum class Effort : std::uint8_t {
 
 struct Hashed {
   Proof proof = Proof::kNever;
-  FileStamp stamp;
-  ClockEpoch epoch;
+  core::FileStamp stamp;
+  core::ClockEpoch epoch;
   std::string fingerprint;  // empty if there is none
 };
 

@@ -57,12 +57,12 @@ struct Fingerprints::State {
       : options(given), shelf(kept), clock(time), log(lines), memory(given.max_remembered) {}
 
   struct Recalled {
-    FileStamp stamp;
+    core::FileStamp stamp;
     std::string fingerprint;  // empty: must be hashed
   };
   Result<Recalled> recall(const std::string& path, Form form);
-  std::string recall_from_shelf(const std::string& path, Form form, const FileStamp& stamp,
-                                const ClockEpoch& epoch);
+  std::string recall_from_shelf(const std::string& path, Form form, const core::FileStamp& stamp,
+                                const core::ClockEpoch& epoch);
   Result<std::string> hash(const std::string& path, Form form);
   Result<std::string> current(const std::string& path, Form form);
   bool is_stale(const ResolvedRoot& root) noexcept;
@@ -93,10 +93,10 @@ struct Fingerprints::State {
 // in time for a change to be stamped wrongly has then been set before the epoch is read.
 Result<Fingerprints::State::Recalled> Fingerprints::State::recall(const std::string& path,
                                                                   Form form) {
-  const std::optional<FileStamp> stamp = stamp_of(path);
+  const std::optional<core::FileStamp> stamp = core::stamp_of(path);
   if (!stamp) return core::io_error("stat " + path, errno);
   if (options.strict) return Recalled{*stamp, {}};
-  const ClockEpoch epoch = clock_epoch();
+  const core::ClockEpoch epoch = core::clock_epoch();
   std::optional<std::string> known = memory.find(path, form, *stamp, epoch);
   if (!known) known = recall_from_shelf(path, form, *stamp, epoch);
   if (!known->empty()) remembered.fetch_add(1, std::memory_order_relaxed);
@@ -104,10 +104,10 @@ Result<Fingerprints::State::Recalled> Fingerprints::State::recall(const std::str
 }
 
 std::string Fingerprints::State::recall_from_shelf(const std::string& path, Form form,
-                                                   const FileStamp& stamp,
-                                                   const ClockEpoch& epoch) {
+                                                   const core::FileStamp& stamp,
+                                                   const core::ClockEpoch& epoch) {
   // Nothing that changed a moment ago was remembered by anybody.
-  if (shelf == nullptr || !settled(stamp, file_clock_ns())) return {};
+  if (shelf == nullptr || !core::settled(stamp, core::file_clock_ns())) return {};
   std::optional<RememberedFingerprint> found = shelf->find(path, form);
   std::string fingerprint;
   if (found && found->stamp == stamp && found->epoch.same_as(epoch) && plausible(*found, form)) {
@@ -217,7 +217,7 @@ std::optional<std::size_t> Fingerprints::State::first_stale_of(std::span<const R
 Fingerprints::Fingerprints(Options options, FingerprintShelf* shelf, core::Clock& clock,
                            core::Log& log)
     : state_(std::make_unique<State>(options, shelf, clock, log)) {
-  const ClockEpoch epoch = clock_epoch();
+  const core::ClockEpoch epoch = core::clock_epoch();
   if (!options.strict && !epoch.same_as(epoch)) {
     log.write(core::LogLevel::kWarn, "tool_cache.fingerprints",
               "/proc/sys/kernel/random/boot_id cannot be read: no fingerprint is remembered");

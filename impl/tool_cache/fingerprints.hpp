@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "core/clock.hpp"
+#include "core/file_stamp.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
-#include "tool_cache/file_stamp.hpp"
 #include "tool_cache/fingerprint.hpp"
 
 namespace satchel::tool_cache {
@@ -23,8 +23,8 @@ namespace satchel::tool_cache {
 struct RememberedFingerprint {
   std::string path;  // absolute, as stat was asked
   Form form = Form::kContent;
-  FileStamp stamp;
-  ClockEpoch epoch;
+  core::FileStamp stamp;
+  core::ClockEpoch epoch;
   std::string fingerprint;
 };
 

@@ -10,16 +10,16 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 #include "tool_cache/key.hpp"
 #include "tool_cache/store.hpp"
 
 namespace satchel::tool_cache {
 
 struct HotPayload {
-  FileStamp payload_stamp;
-  FileStamp meta_stamp;
-  ClockEpoch epoch;
+  core::FileStamp payload_stamp;
+  core::FileStamp meta_stamp;
+  core::ClockEpoch epoch;
   Stored stored;  // its payload is in memory, and may be read by several threads at once
 };
 

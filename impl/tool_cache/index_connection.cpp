@@ -119,7 +119,7 @@ std::optional<Key> Query::key(int column) {
   return std::nullopt;
 }
 
-std::optional<FileStamp> Query::stamp(int column) {
+std::optional<core::FileStamp> Query::stamp(int column) {
   const std::span<const std::uint8_t> bytes = statement_->bytes(column);
   std::array<std::uint64_t, kStampWords> words;
   if (bytes.size() != sizeof words) {
@@ -127,7 +127,7 @@ std::optional<FileStamp> Query::stamp(int column) {
     return std::nullopt;
   }
   std::memcpy(words.data(), bytes.data(), sizeof words);
-  FileStamp stamp;
+  core::FileStamp stamp;
   stamp.device = words[0];
   stamp.inode = words[1];
   stamp.size = words[2];
@@ -137,7 +137,7 @@ std::optional<FileStamp> Query::stamp(int column) {
   return stamp;
 }
 
-std::string stamp_bytes(const FileStamp& stamp) {
+std::string stamp_bytes(const core::FileStamp& stamp) {
   const std::array<std::uint64_t, kStampWords> words = {stamp.device,
                                                         stamp.inode,
                                                         stamp.size,

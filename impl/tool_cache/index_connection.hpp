@@ -8,8 +8,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "core/file_stamp.hpp"
 #include "core/sqlite_connection.hpp"
-#include "tool_cache/file_stamp.hpp"
 #include "tool_cache/key.hpp"
 
 namespace satchel::tool_cache {
@@ -78,7 +78,7 @@ class Query {
   // Nothing where the column has not the form: then the database is damaged, and row() will not go
   // on.
   std::optional<Key> key(int column);
-  std::optional<FileStamp> stamp(int column);
+  std::optional<core::FileStamp> stamp(int column);
 
  private:
   IndexConnection& connection_;
@@ -87,7 +87,7 @@ class Query {
 };
 
 // A stamp as the bytes of a column.
-std::string stamp_bytes(const FileStamp& stamp);
+std::string stamp_bytes(const core::FileStamp& stamp);
 
 // Rolls back when it goes without having been committed.
 class IndexTransaction {

@@ -149,7 +149,7 @@ SqliteFailure IndexDatabase::in_place() {
 SqliteFailure IndexDatabase::sealed() {
   const IndexSeal seal(files_->database());
   const auto sound = [&] {
-    const std::optional<FileStamp> now = seal.database_now();
+    const std::optional<core::FileStamp> now = seal.database_now();
     if (!now) return false;
     {
       const std::lock_guard lock(trusted_mutex_);

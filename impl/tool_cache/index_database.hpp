@@ -79,7 +79,7 @@ class IndexDatabase {
   std::mutex reader_mutex_;
   IndexConnection reader_;
   std::mutex trusted_mutex_;
-  std::optional<FileStamp> trusted_;  // the database as it was found sealed
+  std::optional<core::FileStamp> trusted_;  // the database as it was found sealed
 };
 
 }  // namespace satchel::tool_cache

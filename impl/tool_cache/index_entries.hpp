@@ -30,7 +30,7 @@ struct EntryRow {
   std::int64_t used_ns = 0;
   bool has_meta = false;
   Doubt doubt = Doubt::kNone;
-  std::optional<FileStamp> meta;  // nothing where there was no meta file
+  std::optional<core::FileStamp> meta;  // nothing where there was no meta file
   std::string edges;
 };
 
@@ -43,8 +43,8 @@ struct SeenEntry {
   Key key;
   std::int64_t disk_bytes = 0;
   std::int64_t written_ns = 0;
-  std::optional<FileStamp> stamp;  // of the meta file
-  const Meta* meta = nullptr;      // nullptr: there is none that can be understood
+  std::optional<core::FileStamp> stamp;  // of the meta file
+  const Meta* meta = nullptr;            // nullptr: there is none that can be understood
   Doubt doubt = Doubt::kNone;
 };
 

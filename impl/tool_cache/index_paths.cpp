@@ -38,7 +38,7 @@ struct KnownDirectory {
   std::int64_t id = 0;
   std::string path;
   std::optional<std::string> canonical;
-  FileStamp stamp;
+  core::FileStamp stamp;
   bool settled = false;
 };
 
@@ -144,7 +144,7 @@ bool PathLook::look_at_directories() {
                 "SELECT id, path, canonical, stamp, settled FROM directories WHERE workspace = ?1");
     query.bind(1, id_);
     while (query.row()) {
-      const std::optional<FileStamp> stamp = query.stamp(3);
+      const std::optional<core::FileStamp> stamp = query.stamp(3);
       if (!stamp) return true;
       KnownDirectory directory{query.integer(0), query.text(1), std::nullopt, *stamp,
                                query.integer(4) != 0};

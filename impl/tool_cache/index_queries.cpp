@@ -161,7 +161,7 @@ std::optional<RememberedFingerprint> find_fingerprint(IndexConnection& connectio
               "WHERE path = ?1 AND form = ?2");
   query.bind_blob(1, path).bind(2, static_cast<std::int64_t>(form));
   if (!query.row()) return std::nullopt;
-  const std::optional<FileStamp> stamp = query.stamp(0);
+  const std::optional<core::FileStamp> stamp = query.stamp(0);
   const std::string boot = query.text(1);
   RememberedFingerprint found{path, form, {}, {}, query.text(3)};
   if (!stamp || boot.size() != found.epoch.boot.size()) return std::nullopt;

@@ -65,7 +65,7 @@ IndexRefresh::IndexRefresh(IndexDatabase& database, IndexSource& source, core::L
       options_(options),
       looked_at_(kShards, false) {}
 
-bool IndexRefresh::believed(const Shard& shard, const std::optional<FileStamp>& now) const {
+bool IndexRefresh::believed(const Shard& shard, const std::optional<core::FileStamp>& now) const {
   return !options_.everything && shard.settled && now && shard.stamp == now;
 }
 
@@ -93,7 +93,7 @@ IndexTrouble IndexRefresh::survey() {
   for (int shard = 0; shard < kShards; ++shard) {
     const std::optional<Shard>& row = rows[static_cast<std::size_t>(shard)];
     if (row) known_ += row->entries;
-    const std::optional<FileStamp> now = source_.shard_stamp(shard);
+    const std::optional<core::FileStamp> now = source_.shard_stamp(shard);
     if (row ? believed(*row, now) : !now) continue;
     changed_.push_back(shard);
     if (row) known_in_changed_ += row->entries;
@@ -142,7 +142,7 @@ void IndexRefresh::report_progress() {
 Result<std::size_t> IndexRefresh::look_at_shard(IndexConnection& connection, EntryWriter& writer,
                                                 int shard) {
   const std::int64_t now = source_.now_ns();
-  const std::optional<FileStamp> stamp = source_.shard_stamp(shard);
+  const std::optional<core::FileStamp> stamp = source_.shard_stamp(shard);
   // Another process may have been faster.
   const std::optional<Shard> row = row_of_shard(connection, shard);
   if (row ? believed(*row, stamp) : !stamp) return std::size_t{0};

@@ -66,12 +66,12 @@ class IndexRefresh {
 
  private:
   struct Shard {
-    std::optional<FileStamp> stamp;
+    std::optional<core::FileStamp> stamp;
     bool settled = false;
     std::int64_t entries = 0;
   };
 
-  [[nodiscard]] bool believed(const Shard& shard, const std::optional<FileStamp>& now) const;
+  [[nodiscard]] bool believed(const Shard& shard, const std::optional<core::FileStamp>& now) const;
   std::optional<Shard> row_of_shard(IndexConnection& connection, int shard);
   core::Result<std::size_t> look_at_shard(IndexConnection& connection, EntryWriter& writer,
                                           int shard);

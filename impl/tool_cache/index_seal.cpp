@@ -16,7 +16,7 @@ using Words = std::array<std::uint64_t, 6>;
 
 constexpr std::uint64_t kMagic = 0x53454154434c3031;
 
-Words words_of(const FileStamp& stamp) {
+Words words_of(const core::FileStamp& stamp) {
   return {kMagic,
           stamp.device,
           stamp.inode,
@@ -27,21 +27,21 @@ Words words_of(const FileStamp& stamp) {
 
 }  // namespace
 
-std::optional<FileStamp> IndexSeal::database_now() const {
-  std::optional<FileStamp> stamp = stamp_of_itself(AT_FDCWD, database_.c_str());
+std::optional<core::FileStamp> IndexSeal::database_now() const {
+  std::optional<core::FileStamp> stamp = core::stamp_of_itself(AT_FDCWD, database_.c_str());
   // Nobody's content changes with the mode.
   if (stamp) stamp->mode = 0;
   return stamp;
 }
 
-std::optional<FileStamp> IndexSeal::read() const {
+std::optional<core::FileStamp> IndexSeal::read() const {
   const core::UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
   Words words{};
   if (!fd.valid() || ::pread(fd.get(), words.data(), sizeof words, 0) != sizeof words ||
       words[0] != kMagic) {
     return std::nullopt;
   }
-  FileStamp stamp;
+  core::FileStamp stamp;
   stamp.device = words[1];
   stamp.inode = words[2];
   stamp.size = words[3];
@@ -51,7 +51,7 @@ std::optional<FileStamp> IndexSeal::read() const {
 }
 
 core::Result<void> IndexSeal::write() const {
-  const std::optional<FileStamp> stamp = database_now();
+  const std::optional<core::FileStamp> stamp = database_now();
   if (!stamp) return core::io_error("cannot stat " + database_, errno);
   core::Result<core::UniqueFd> fd = core::open_private_file(path_);
   if (!fd) return fd.take_error();

@@ -13,8 +13,8 @@
 #include <optional>
 #include <string>
 
+#include "core/file_stamp.hpp"
 #include "core/result.hpp"
-#include "tool_cache/file_stamp.hpp"
 
 namespace satchel::tool_cache {
 
@@ -24,9 +24,9 @@ class IndexSeal {
       : database_(database), path_(database + ".seal") {}
 
   // What stat says of the database now; nothing where there is none.
-  [[nodiscard]] std::optional<FileStamp> database_now() const;
+  [[nodiscard]] std::optional<core::FileStamp> database_now() const;
   // What was written down; nothing where that cannot be read.
-  [[nodiscard]] std::optional<FileStamp> read() const;
+  [[nodiscard]] std::optional<core::FileStamp> read() const;
   // Writes down what stat says now.
   [[nodiscard]] core::Result<void> write() const;
 

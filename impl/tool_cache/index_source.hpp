@@ -32,16 +32,16 @@ class IndexSource {
   // After a refresh that took in everything.
   virtual void looked() {}
 
-  virtual std::optional<FileStamp> shard_stamp(int shard) = 0;
+  virtual std::optional<core::FileStamp> shard_stamp(int shard) = 0;
   virtual core::Result<void> list_shard(int shard,
                                         const std::function<void(const EntryFiles&)>& visit) = 0;
   virtual core::Result<std::optional<StampedMeta>> read_meta(const Key& key) = 0;
-  virtual std::optional<FileStamp> meta_stamp(const Key& key) = 0;
+  virtual std::optional<core::FileStamp> meta_stamp(const Key& key) = 0;
 
   // The time to be read before something is looked at, and whether a stamp seen after it betrays
   // every later change.
   virtual std::int64_t now_ns() = 0;
-  virtual bool settled(const FileStamp& stamp, std::int64_t now_ns) = 0;
+  virtual bool settled(const core::FileStamp& stamp, std::int64_t now_ns) = 0;
 };
 
 // The directories of the built-in store.

@@ -17,7 +17,7 @@ class FileSource final : public IndexSource {
   // and change time, which nobody can set back. What was seen settled under such a stamp is what
   // stands there now; all else is looked at again.
   std::string identity() override {
-    const std::optional<FileStamp> stamp = stamp_of(store_.root());
+    const std::optional<core::FileStamp> stamp = core::stamp_of(store_.root());
     if (!stamp) return store_.root();
     return std::to_string(stamp->device) + ':' + std::to_string(stamp->inode);
   }
@@ -25,11 +25,13 @@ class FileSource final : public IndexSource {
   core::Result<void> look(bool /*everything*/) override {
     // Asked each time: something else may have been mounted there.
     const core::UniqueFd root(::open(store_.root().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    believable_ = root.valid() && stamps_betray_changes(root.get(), false);
+    believable_ = root.valid() && core::stamps_betray_changes(root.get(), false);
     return {};
   }
 
-  std::optional<FileStamp> shard_stamp(int shard) override { return store_.shard_stamp(shard); }
+  std::optional<core::FileStamp> shard_stamp(int shard) override {
+    return store_.shard_stamp(shard);
+  }
 
   core::Result<void> list_shard(int shard,
                                 const std::function<void(const EntryFiles&)>& visit) override {
@@ -40,12 +42,14 @@ class FileSource final : public IndexSource {
     return store_.read_meta_file(key);
   }
 
-  std::optional<FileStamp> meta_stamp(const Key& key) override { return store_.meta_stamp(key); }
+  std::optional<core::FileStamp> meta_stamp(const Key& key) override {
+    return store_.meta_stamp(key);
+  }
 
-  std::int64_t now_ns() override { return file_clock_ns(); }
+  std::int64_t now_ns() override { return core::file_clock_ns(); }
 
-  bool settled(const FileStamp& stamp, std::int64_t now_ns) override {
-    return believable_ && tool_cache::settled(stamp, now_ns);
+  bool settled(const core::FileStamp& stamp, std::int64_t now_ns) override {
+    return believable_ && core::settled(stamp, now_ns);
   }
 
  private:

@@ -13,10 +13,10 @@ namespace satchel::tool_cache {
 namespace {
 
 // 32 bytes of hash in the fields that are compared; sizes and times have to be told apart.
-FileStamp stamp_of_hash(const core::Hash256& hash) {
+core::FileStamp stamp_of_hash(const core::Hash256& hash) {
   std::array<std::uint64_t, 4> words;
   std::memcpy(words.data(), hash.data(), sizeof words);
-  FileStamp stamp;
+  core::FileStamp stamp;
   stamp.device = words[0];
   stamp.inode = words[1];
   stamp.mtime_ns = static_cast<std::int64_t>(words[2]);
@@ -59,7 +59,7 @@ class HostSource final : public IndexSource {
     for (auto& [key, entry] : entries_) entry.meta.reset();
   }
 
-  std::optional<FileStamp> shard_stamp(int shard) override {
+  std::optional<core::FileStamp> shard_stamp(int shard) override {
     const std::lock_guard lock(mutex_);
     return shards_[static_cast<std::size_t>(shard)];
   }
@@ -71,7 +71,7 @@ class HostSource final : public IndexSource {
     from.bytes[0] = static_cast<std::uint8_t>(shard);
     for (auto at = entries_.lower_bound(from); at != entries_.end(); ++at) {
       if (shard_of(at->first) != shard) break;
-      FileStamp payload;
+      core::FileStamp payload;
       payload.size = at->second.bytes;
       payload.mtime_ns = at->second.written_ns;
       visit({at->first, payload, at->second.stamp});
@@ -89,7 +89,7 @@ class HostSource final : public IndexSource {
     return std::optional(StampedMeta{*found->second.meta, found->second.stamp});
   }
 
-  std::optional<FileStamp> meta_stamp(const Key& key) override {
+  std::optional<core::FileStamp> meta_stamp(const Key& key) override {
     const std::lock_guard lock(mutex_);
     const auto found = entries_.find(key);
     if (found == entries_.end()) return std::nullopt;
@@ -97,11 +97,11 @@ class HostSource final : public IndexSource {
   }
 
   std::int64_t now_ns() override { return 0; }
-  bool settled(const FileStamp& /*stamp*/, std::int64_t /*now_ns*/) override { return true; }
+  bool settled(const core::FileStamp& /*stamp*/, std::int64_t /*now_ns*/) override { return true; }
 
  private:
   struct Entry {
-    FileStamp stamp;
+    core::FileStamp stamp;
     std::uint64_t bytes = 0;
     std::int64_t written_ns = 0;
     std::shared_ptr<const Meta> meta;
@@ -125,7 +125,7 @@ class HostSource final : public IndexSource {
   core::Clock& clock_;
   std::mutex mutex_;
   std::map<Key, Entry> entries_;
-  std::array<std::optional<FileStamp>, kShards> shards_;
+  std::array<std::optional<core::FileStamp>, kShards> shards_;
 };
 
 }  // namespace

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "core/clock.hpp"
+#include "core/file_stamp.hpp"
 #include "core/sha256.hpp"
-#include "tool_cache/file_stamp.hpp"
 #include "tool_cache/shard_files.hpp"
 
 namespace satchel::tool_cache {
@@ -34,7 +34,7 @@ std::int64_t boottime_ns() {
 }
 
 std::string boot_hex() {
-  const ClockEpoch epoch = clock_epoch();
+  const core::ClockEpoch epoch = core::clock_epoch();
   return core::hex(epoch.boot.data(), epoch.boot.size());
 }
 
@@ -94,7 +94,7 @@ core::Result<std::optional<LeaseRecords::Record>> LeaseRecords::read(int directo
   if (!file.ok()) return file.take_error();
   if (!file->fd.valid()) return std::optional<Record>();
   std::string text(Record::kLength + 1, '\0');
-  const std::ptrdiff_t n = read_at(file->fd.get(), 0, text.data(), text.size());
+  const std::ptrdiff_t n = core::read_at(file->fd.get(), 0, text.data(), text.size());
   if (n < 0) return core::io_error("cannot read the lease of " + key.hex(), errno);
   text.resize(static_cast<std::size_t>(n));
   return Record::parse(text);
@@ -143,7 +143,7 @@ core::Result<std::optional<LeaseRecords::Taken>> LeaseRecords::take(const Key& k
   problem = fd.valid() ? 0 : errno;
   if (problem == 0) {
     give_to_owner_of(directory->get(), fd.get());
-    problem = write_all(fd.get(), text);
+    problem = core::write_all(fd.get(), text);
   }
   if (problem == 0) return std::optional<Taken>(std::move(taken));
   (void)core::lock_range(taken.held->fd(), core::LockKind::kNone,

@@ -13,7 +13,7 @@
 
 #include "core/clock.hpp"
 #include "core/file.hpp"
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 #include "tool_cache/file_store_staging.hpp"
 #include "tool_cache/lease_records.hpp"
 #include "tool_cache/shard_files.hpp"
@@ -36,7 +36,7 @@ class Sweep {
   void drop_reference_staged(int directory_fd, const std::string& name);
 
   // By the later of its times: a file may be made with an mtime of long ago.
-  [[nodiscard]] bool is_old(const FileStamp& stamp) const {
+  [[nodiscard]] bool is_old(const core::FileStamp& stamp) const {
     if (min_age_ns_ <= 0) return true;
     const std::int64_t changed = std::max(stamp.mtime_ns, stamp.ctime_ns);
     return changed <= core::system_clock().unix_ns() - min_age_ns_;
@@ -56,10 +56,10 @@ core::Result<void> Sweep::drop_half(int directory_fd, const Key& key) {
   core::Result<KeyLocks::Held> lock = locks_.hold(key);
   if (!lock.ok()) return lock.take_error();
   const std::string names[] = {payload_name(key), meta_name(key)};
-  const auto payload = stamp_of_itself(directory_fd, names[0].c_str());
-  const auto meta = stamp_of_itself(directory_fd, names[1].c_str());
+  const auto payload = core::stamp_of_itself(directory_fd, names[0].c_str());
+  const auto meta = core::stamp_of_itself(directory_fd, names[1].c_str());
   if (payload.has_value() == meta.has_value()) return {};
-  const FileStamp& left = payload ? *payload : *meta;
+  const core::FileStamp& left = payload ? *payload : *meta;
   if (S_ISREG(left.mode) && is_old(left)) remove(directory_fd, payload ? names[0] : names[1]);
   return {};
 }
@@ -67,13 +67,13 @@ core::Result<void> Sweep::drop_half(int directory_fd, const Key& key) {
 void Sweep::drop_staged(int directory_fd, const std::string& name) {
   const core::UniqueFd fd(
       ::openat(directory_fd, name.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-  const std::optional<FileStamp> stamp = fd.valid() ? stamp_of(fd.get()) : std::nullopt;
+  const std::optional<core::FileStamp> stamp = fd.valid() ? core::stamp_of(fd.get()) : std::nullopt;
   if (!stamp || !S_ISREG(stamp->mode) || !is_old(*stamp)) return;
   if (staged_file_is_abandoned(fd.get())) remove(directory_fd, name);
 }
 
 void Sweep::drop_reference_staged(int directory_fd, const std::string& name) {
-  const std::optional<FileStamp> stamp = stamp_of_itself(directory_fd, name.c_str());
+  const std::optional<core::FileStamp> stamp = core::stamp_of_itself(directory_fd, name.c_str());
   if (stamp && S_ISREG(stamp->mode) && is_old(*stamp)) remove(directory_fd, name);
 }
 

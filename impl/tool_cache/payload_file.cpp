@@ -41,15 +41,15 @@ FilePayload::FilePayload(core::UniqueFd fd, PayloadFacts facts)
       facts_(std::move(facts)),
       source_(payload_source(fd_.get(), facts_.path, facts_.encoding, facts_.bytes)) {}
 
-core::Result<FileStamp> FilePayload::stamp() const {
-  if (std::optional<FileStamp> now = stamp_of(fd_.get())) return *now;
+core::Result<core::FileStamp> FilePayload::stamp() const {
+  if (std::optional<core::FileStamp> now = core::stamp_of(fd_.get())) return *now;
   return core::io_error("cannot stat " + facts_.path, errno);
 }
 
 core::Result<void> FilePayload::verify() {
   std::vector<char> piece(kPiece);
   for (int look = 0; look < kLooks; ++look) {
-    core::Result<FileStamp> before = stamp();
+    core::Result<core::FileStamp> before = stamp();
     if (!before.ok()) return before.take_error();
     core::Blake3 hash;
     std::uint64_t offset = 0;
@@ -60,7 +60,7 @@ core::Result<void> FilePayload::verify() {
       hash.update({piece.data(), *n});
       offset += *n;
     }
-    core::Result<FileStamp> after = stamp();
+    core::Result<core::FileStamp> after = stamp();
     if (!after.ok()) return after.take_error();
     if (*after != *before) continue;
     const core::Hash256 digest = hash.digest();
@@ -78,7 +78,7 @@ core::Result<std::size_t> FilePayload::read(std::uint64_t offset, char* out, std
   if (whole_) return copy_out(*whole_, offset, out, capacity);
   for (int look = 0; look < kLooks; ++look) {
     core::Result<std::size_t> n = source_->read(offset, out, capacity);
-    core::Result<FileStamp> now = stamp();
+    core::Result<core::FileStamp> now = stamp();
     if (!now.ok()) return now.take_error();
     if (*now == verified_) return n;
     // Removed, replaced or linked, which changes no byte; or written to. The hash knows.

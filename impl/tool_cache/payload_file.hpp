@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "core/file.hpp"
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 #include "tool_cache/payload_source.hpp"
 #include "tool_cache/store.hpp"
 
@@ -54,12 +54,12 @@ class FilePayload final : public Payload {
   core::Result<std::string_view> view() override;
 
  private:
-  [[nodiscard]] core::Result<FileStamp> stamp() const;
+  [[nodiscard]] core::Result<core::FileStamp> stamp() const;
 
   core::UniqueFd fd_;
   const PayloadFacts facts_;
   const std::unique_ptr<PayloadSource> source_;
-  FileStamp verified_;
+  core::FileStamp verified_;
   std::optional<std::string> whole_;
 };
 

@@ -21,7 +21,7 @@ class PlainSource final : public PayloadSource {
   PlainSource(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
 
   core::Result<std::size_t> read(std::uint64_t offset, char* out, std::size_t capacity) override {
-    const std::ptrdiff_t n = read_at(fd_, offset, out, capacity);
+    const std::ptrdiff_t n = core::read_at(fd_, offset, out, capacity);
     if (n < 0) return core::io_error("cannot read " + path_, errno);
     return static_cast<std::size_t>(n);
   }
@@ -99,7 +99,7 @@ class ZlibSource final : public PayloadSource {
     stream_.avail_out = capacity;
     while (!ended_ && stream_.avail_out == capacity) {
       if (stream_.avail_in == 0) {
-        const std::ptrdiff_t n = read_at(fd_, consumed_, input_.data(), input_.size());
+        const std::ptrdiff_t n = core::read_at(fd_, consumed_, input_.data(), input_.size());
         if (n < 0) return core::io_error("cannot read " + path_, errno);
         if (n == 0) return broken("its compressed data is cut off");
         consumed_ += static_cast<std::uint64_t>(n);

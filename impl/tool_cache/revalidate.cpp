@@ -161,7 +161,7 @@ Result<std::string> ToolCache::Impl::fingerprint(std::string_view path, Fingerpr
   if (form == FingerprintForm::kDirectory)
     return fingerprints_->current(resolved, Form::kDirectory);
   if (form == FingerprintForm::kStat) return fingerprints_->current(resolved, Form::kStat);
-  const std::optional<FileStamp> stamp = stamp_of(resolved);
+  const std::optional<core::FileStamp> stamp = core::stamp_of(resolved);
   if (!stamp) return core::io_error("cannot stat " + core::quoted(resolved), errno);
   if (stamp->size > static_cast<std::uint64_t>(config_.hash_max_bytes)) {
     if (form == FingerprintForm::kContentOrStat) {

@@ -50,13 +50,13 @@ std::optional<SplitPath> split_path(const std::string& path) {
 // meanwhile. The canonical path is the path's, looked at a moment later: where it belongs to
 // another directory, the two will never be found together again, and are looked at anew.
 DirectoryView::DirectoryView(const std::string& path) {
-  const std::int64_t now = file_clock_ns();
+  const std::int64_t now = core::file_clock_ns();
   core::UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) {
     reliable_ = means_none(errno);
     return;
   }
-  const std::optional<FileStamp> stamp = stamp_of(fd.get());
+  const std::optional<core::FileStamp> stamp = core::stamp_of(fd.get());
   canonical_ = canonical_path(path);
   if (!stamp || !canonical_) {
     canonical_.reset();
@@ -64,7 +64,7 @@ DirectoryView::DirectoryView(const std::string& path) {
     return;
   }
   stamp_ = *stamp;
-  settled_ = tool_cache::settled(stamp_, now) && stamps_betray_changes(fd.get(), false);
+  settled_ = core::settled(stamp_, now) && core::stamps_betray_changes(fd.get(), false);
   fd_ = std::move(fd);
 }
 
@@ -84,11 +84,12 @@ std::string DirectoryView::canonical_of(const std::string& name) const {
 }
 
 bool same_directory(const std::string& path, const std::optional<std::string>& canonical,
-                    const FileStamp& stamp, bool settled) {
+                    const core::FileStamp& stamp, bool settled) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return !canonical && means_none(errno);
   if (!S_ISDIR(status.st_mode)) return !canonical;
-  return canonical && settled && stamp_of(status) == stamp && canonical_path(path) == canonical;
+  return canonical && settled && core::stamp_of(status) == stamp &&
+         canonical_path(path) == canonical;
 }
 
 }  // namespace satchel::tool_cache

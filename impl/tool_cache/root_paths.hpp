@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "core/file.hpp"
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 
 namespace satchel::tool_cache {
 
@@ -45,7 +45,7 @@ class DirectoryView {
   [[nodiscard]] bool reliable() const { return reliable_; }
   // Nothing where the path leads to no directory: then every name is missing.
   [[nodiscard]] const std::optional<std::string>& canonical() const { return canonical_; }
-  [[nodiscard]] const FileStamp& stamp() const { return stamp_; }
+  [[nodiscard]] const core::FileStamp& stamp() const { return stamp_; }
   // Whether a later change of its names is sure to change the stamp.
   [[nodiscard]] bool settled() const { return settled_; }
 
@@ -56,7 +56,7 @@ class DirectoryView {
  private:
   core::UniqueFd fd_;
   std::optional<std::string> canonical_;
-  FileStamp stamp_;
+  core::FileStamp stamp_;
   bool settled_ = false;
   bool reliable_ = true;
 };
@@ -64,6 +64,6 @@ class DirectoryView {
 // Whether a directory that was remembered is as it was: the same canonical path (or none), and,
 // where it was settled, the same stamp. Cheaper than a view.
 bool same_directory(const std::string& path, const std::optional<std::string>& canonical,
-                    const FileStamp& stamp, bool settled);
+                    const core::FileStamp& stamp, bool settled);
 
 }  // namespace satchel::tool_cache

@@ -129,30 +129,8 @@ core::Result<OpenedFile> open_file(int directory_fd, const std::string& name,
   if (!S_ISREG(status.st_mode)) {
     return core::Error{core::Status::kIo, path + " is not a regular file", EINVAL};
   }
-  file.stamp = stamp_of(status);
+  file.stamp = core::stamp_of(status);
   return file;
-}
-
-std::ptrdiff_t read_at(int fd, std::uint64_t offset, char* out, std::size_t capacity) {
-  std::size_t done = 0;
-  while (done < capacity) {
-    const ssize_t n = ::pread(fd, out + done, capacity - done, static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return -1;
-    if (n == 0) break;
-    done += static_cast<std::size_t>(n);
-  }
-  return static_cast<std::ptrdiff_t>(done);
-}
-
-int write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno;
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return 0;
 }
 
 int for_each_name(int directory_fd, const std::function<void(const char* name)>& visit) {

@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "core/file.hpp"
+#include "core/file_stamp.hpp"
 #include "core/result.hpp"
-#include "tool_cache/file_stamp.hpp"
 #include "tool_cache/key.hpp"
 
 namespace satchel::tool_cache {
@@ -42,16 +42,11 @@ void give_to_owner_of(int directory_fd, int fd);
 
 struct OpenedFile {
   core::UniqueFd fd;  // not valid where the file is missing
-  FileStamp stamp;
+  core::FileStamp stamp;
 };
 // For reading. What is no regular file is an error; `directory` names the place in messages.
 core::Result<OpenedFile> open_file(int directory_fd, const std::string& name,
                                    const std::string& directory);
-
-// Up to `capacity` bytes at `offset`, fewer only at the end of the file; -1 and errno.
-std::ptrdiff_t read_at(int fd, std::uint64_t offset, char* out, std::size_t capacity);
-// 0 or errno.
-int write_all(int fd, std::string_view bytes);
 
 // Each name in the directory but "." and "..". 0 or errno.
 int for_each_name(int directory_fd, const std::function<void(const char* name)>& visit);

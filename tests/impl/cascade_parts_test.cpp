@@ -117,7 +117,7 @@ TEST(DiskFiles, AFileThatIsAsItWasIsNotReadAgain) {
   TemporaryDirectory scratch;
   DiskFiles files(scratch.path());
   write(scratch / "usage.json", "one");
-  std::optional<FileStamp> stamp;
+  std::optional<core::FileStamp> stamp;
   ASSERT_TRUE(core::eventually([&] {
     stamp = files.read(UsageFile::kCache, nullptr)->stamp;
     return stamp.has_value();
@@ -152,10 +152,10 @@ TEST(KnownFiles, FailuresAreLoggedOnceAndCountAsAMiss) {
 class StampedFiles final : public UsageFiles {
  public:
   std::string text;
-  FileStamp stamp;
+  core::FileStamp stamp;
   int whole_reads = 0;
 
-  core::Result<FileContent> read(UsageFile /*file*/, const FileStamp* known) override {
+  core::Result<FileContent> read(UsageFile /*file*/, const core::FileStamp* known) override {
     if (known != nullptr && *known == stamp)
       return FileContent{FileContent::State::kUnchanged, {}, {}, {}};
     ++whole_reads;
@@ -505,9 +505,9 @@ TEST(Places, FollowTheEnvironment) {
   EXPECT_EQ(default_config_dirs({"", "", "", "/h"}), (Dirs{"/h/.config/claude", "/h/.claude"}));
   EXPECT_EQ(default_config_dirs({"", "/y", "", ""}), (Dirs{"/y/claude"}));
   EXPECT_EQ(default_config_dirs({}), Dirs{});
-  EXPECT_EQ(absolute_path("/x"), "/x");
-  EXPECT_EQ(absolute_path(""), "");
-  EXPECT_EQ(absolute_path("x"), std::filesystem::current_path().string() + "/x");
+  EXPECT_EQ(core::absolute_path("/x"), "/x");
+  EXPECT_EQ(core::absolute_path(""), "");
+  EXPECT_EQ(core::absolute_path("x"), std::filesystem::current_path().string() + "/x");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -13,11 +13,11 @@
 #include "core/file.hpp"
 #include "scratch_files.hpp"
 
-namespace satchel::tool_cache {
+namespace satchel::core {
 namespace {
 
-constexpr std::int64_t kMilli = core::kNanosPerMilli;
-constexpr std::int64_t kSecond = core::kNanosPerSecond;
+constexpr std::int64_t kMilli = kNanosPerMilli;
+constexpr std::int64_t kSecond = kNanosPerSecond;
 constexpr std::int64_t kNow = 1'700'000'000 * kSecond;
 
 FileStamp stamped(std::int64_t ctime_ns, std::int64_t mtime_ns) {
@@ -40,7 +40,7 @@ TEST(FileStamp, SaysWhatStatSays) {
   EXPECT_EQ(stamp->mode, status.st_mode);
   EXPECT_EQ(stamp->mtime_ns, status.st_mtim.tv_sec * kSecond + status.st_mtim.tv_nsec);
   EXPECT_EQ(stamp->ctime_ns, status.st_ctim.tv_sec * kSecond + status.st_ctim.tv_nsec);
-  const core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(stamp_of(fd.get()), stamp);
 }
 
@@ -50,7 +50,7 @@ TEST(FileStamp, FollowsALinkUnlessTheLinkItselfIsMeant) {
   const std::string link = directory.path() + "/link";
   ASSERT_EQ(::symlink(path.c_str(), link.c_str()), 0);
   EXPECT_EQ(stamp_of(link), stamp_of(path));
-  const core::UniqueFd fd(::open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd fd(::open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   EXPECT_NE(stamp_of_itself(fd.get(), "link"), stamp_of(path));
   EXPECT_EQ(stamp_of_itself(fd.get(), "a"), stamp_of(path));
 }
@@ -135,18 +135,18 @@ TEST(ClockEpoch, ReadManyTimesItStaysTheSame) {
 }
 
 TEST(StampsBetrayChanges, OnTmpfsOnlyOfDirectories) {
-  const core::UniqueFd fd(::open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd fd(::open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) GTEST_SKIP() << "no /dev/shm";
   EXPECT_FALSE(stamps_betray_changes(fd.get(), true));
   EXPECT_TRUE(stamps_betray_changes(fd.get(), false));
 }
 
 TEST(StampsBetrayChanges, NeverWhereTheFilesystemIsNotKnown) {
-  const core::UniqueFd fd(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
   EXPECT_FALSE(stamps_betray_changes(fd.get(), true));
   EXPECT_FALSE(stamps_betray_changes(fd.get(), false));
   EXPECT_FALSE(stamps_betray_changes(-1, true));
 }
 
 }  // namespace
-}  // namespace satchel::tool_cache
+}  // namespace satchel::core

@@ -49,7 +49,7 @@ TEST_F(FileStoreDamage, ATamperingThatSetsTheTimesBackIsNoticed) {
   persist(*store, key_of("k"), "payload");
   let_stamps_settle();
   ASSERT_EQ(look(*store, key_of("k")), "payload");
-  const std::int64_t before = stamp_of(payload_of(key_of("k")).native())->mtime_ns;
+  const std::int64_t before = core::stamp_of(payload_of(key_of("k")).native())->mtime_ns;
   write_file(payload_of(key_of("k")), "paymoad");
   set_mtime(payload_of(key_of("k")), before);
   EXPECT_EQ(look(*store, key_of("k")), "(integrity)");

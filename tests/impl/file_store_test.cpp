@@ -271,10 +271,10 @@ TEST_F(FileStoreTest, ShardsAreListedWithTheirStamps) {
       store->list_shard(shard, [&](const EntryFiles& entry) { listed[entry.key] = entry; }).ok());
   ASSERT_EQ(listed.size(), 2U);
   EXPECT_EQ(listed.at(whole).meta, store->meta_stamp(whole));
-  EXPECT_EQ(listed.at(whole).payload, stamp_of(payload_of(whole).native()));
+  EXPECT_EQ(listed.at(whole).payload, core::stamp_of(payload_of(whole).native()));
   EXPECT_FALSE(listed.at(half).payload);
   EXPECT_TRUE(listed.at(half).meta);
-  EXPECT_EQ(store->shard_stamp(shard), stamp_of(shard_of(whole).native()));
+  EXPECT_EQ(store->shard_stamp(shard), core::stamp_of(shard_of(whole).native()));
   EXPECT_FALSE(store->shard_stamp(shard ^ 1));
   EXPECT_TRUE(store->list_shard(shard ^ 1, [](const EntryFiles&) { FAIL(); }).ok());
 }

@@ -9,7 +9,7 @@ namespace {
 
 TEST(FingerprintMemory, HoldsNoMoreThanItMay) {
   FingerprintMemory memory(160);
-  const ClockEpoch epoch = clock_epoch();
+  const core::ClockEpoch epoch = core::clock_epoch();
   for (int i = 0; i < 5000; ++i) {
     memory.put("/file/" + std::to_string(i), Form::kContent, {}, epoch, "x");
     ASSERT_LE(memory.size(), 160U);
@@ -19,7 +19,7 @@ TEST(FingerprintMemory, HoldsNoMoreThanItMay) {
 
 TEST(FingerprintMemory, WhatIsAskedForStaysAndWhatIsNotGoes) {
   FingerprintMemory memory(160);
-  const ClockEpoch epoch = clock_epoch();
+  const core::ClockEpoch epoch = core::clock_epoch();
   memory.put("/kept", Form::kContent, {}, epoch, "kept");
   memory.put("/left", Form::kContent, {}, epoch, "left");
   for (int i = 0; i < 5000; ++i) {
@@ -31,7 +31,7 @@ TEST(FingerprintMemory, WhatIsAskedForStaysAndWhatIsNotGoes) {
 
 TEST(FingerprintMemory, FormsOfOnePathAreRememberedApart) {
   FingerprintMemory memory(160);
-  const ClockEpoch epoch = clock_epoch();
+  const core::ClockEpoch epoch = core::clock_epoch();
   memory.put("/a", Form::kContent, {}, epoch, "content");
   memory.put("/a", Form::kDirectory, {}, epoch, "directory");
   EXPECT_EQ(memory.find("/a", Form::kContent, {}, epoch), "content");

@@ -58,11 +58,11 @@ TEST_F(ShelvedFingerprintsTest, WhatWasLearntBeforeTheMachineStartedProvesNothin
 }
 
 TEST_F(ShelvedFingerprintsTest, EveryPartOfTheStampCounts) {
-  const FileStamp truth = kept().stamp;
-  const std::vector<void (*)(FileStamp&)> changes = {
-      [](FileStamp& s) { ++s.device; },   [](FileStamp& s) { ++s.inode; },
-      [](FileStamp& s) { ++s.size; },     [](FileStamp& s) { ++s.mtime_ns; },
-      [](FileStamp& s) { ++s.ctime_ns; }, [](FileStamp& s) { s.mode ^= 1; }};
+  const core::FileStamp truth = kept().stamp;
+  const std::vector<void (*)(core::FileStamp&)> changes = {
+      [](core::FileStamp& s) { ++s.device; },   [](core::FileStamp& s) { ++s.inode; },
+      [](core::FileStamp& s) { ++s.size; },     [](core::FileStamp& s) { ++s.mtime_ns; },
+      [](core::FileStamp& s) { ++s.ctime_ns; }, [](core::FileStamp& s) { s.mode ^= 1; }};
   for (const auto change : changes) {
     kept().stamp = truth;
     change(kept().stamp);

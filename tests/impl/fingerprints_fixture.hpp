@@ -41,7 +41,7 @@ inline void overwrite(const std::string& path, std::string_view content) {
             static_cast<ssize_t>(content.size()));
 }
 
-inline void set_mtime_back(const std::string& path, const FileStamp& to) {
+inline void set_mtime_back(const std::string& path, const core::FileStamp& to) {
   const struct timespec time {
     to.mtime_ns / core::kNanosPerSecond, to.mtime_ns % core::kNanosPerSecond
   };
@@ -95,7 +95,7 @@ class FingerprintsTest : public testing::Test {
   // about nothing.
   bool can_remember() const {
     const core::UniqueFd fd(::open(directory_.write("probe", "x").c_str(), O_RDONLY | O_CLOEXEC));
-    return stamps_betray_changes(fd.get(), true) && !on_overlay(fd.get()) &&
+    return core::stamps_betray_changes(fd.get(), true) && !on_overlay(fd.get()) &&
            writers_of(fd.get(), true) == Writers::kNone;
   }
 

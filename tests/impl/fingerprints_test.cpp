@@ -56,17 +56,17 @@ TEST_F(FingerprintsTest, NewContentOfTheSameSizeAndTimeIsNoticed) {
   const std::string path = directory_.write("a", "one");
   let_settle();
   ask(*fingerprints_, path);
-  const FileStamp before = *stamp_of(path);
+  const core::FileStamp before = *core::stamp_of(path);
   overwrite(path, "two");
   set_mtime_back(path, before);
-  EXPECT_EQ(stamp_of(path)->mtime_ns, before.mtime_ns);
+  EXPECT_EQ(core::stamp_of(path)->mtime_ns, before.mtime_ns);
   EXPECT_EQ(ask(*fingerprints_, path), hash_of("two"));
 }
 
 TEST_F(FingerprintsTest, AFileRenamedOverItWithTheSameSizeAndTimeIsNoticed) {
   const std::string path = directory_.write("a", "one");
   const std::string other = directory_.write("b", "two");
-  set_mtime_back(other, *stamp_of(path));
+  set_mtime_back(other, *core::stamp_of(path));
   let_settle();
   ask(*fingerprints_, path);
   ASSERT_EQ(::rename(other.c_str(), path.c_str()), 0);
@@ -78,7 +78,7 @@ TEST_F(FingerprintsTest, AFileMadeAnewInTheInodeOfTheOldOneIsNoticed) {
   let_settle();
   ask(*fingerprints_, path);
   for (int i = 0; i < 20; ++i) {  // ext4 gives the same inode at once, mostly
-    const FileStamp before = *stamp_of(path);
+    const core::FileStamp before = *core::stamp_of(path);
     ASSERT_EQ(::unlink(path.c_str()), 0);
     const std::string content = std::to_string(100 + i);
     directory_.write("a", content);
@@ -90,7 +90,7 @@ TEST_F(FingerprintsTest, AFileMadeAnewInTheInodeOfTheOldOneIsNoticed) {
 // Each change follows the answer before it at once: within one tick of the clock that stamps files.
 TEST_F(FingerprintsTest, ChangesWithinOneTickAreNoticed) {
   const std::string path = directory_.write("a", "0000");
-  const FileStamp first = *stamp_of(path);
+  const core::FileStamp first = *core::stamp_of(path);
   for (int i = 0; i < 2000; ++i) {
     const std::string content = std::to_string(1000 + i);
     overwrite(path, content);
@@ -196,7 +196,7 @@ TEST_F(FingerprintsTest, ALinkAmongTheDirectoriesAboveThatPointsElsewhereIsNotic
   ASSERT_EQ(::mkdir(directory_.file("x").c_str(), 0700), 0);
   ASSERT_EQ(::mkdir(directory_.file("y").c_str(), 0700), 0);
   directory_.write("x/a", "one");
-  set_mtime_back(directory_.write("y/a", "two"), *stamp_of(directory_.file("x/a")));
+  set_mtime_back(directory_.write("y/a", "two"), *core::stamp_of(directory_.file("x/a")));
   ASSERT_EQ(::symlink("x", directory_.file("now").c_str()), 0);
   let_settle();
   EXPECT_EQ(ask(*fingerprints_, directory_.file("now/a")), hash_of("one"));

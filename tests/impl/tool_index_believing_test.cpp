@@ -14,11 +14,11 @@ class SlowClockSource final : public IndexSource {
  public:
   struct Entry {
     std::optional<Meta> meta;  // nothing: not to be understood
-    FileStamp stamp;
+    core::FileStamp stamp;
   };
   struct World {
     std::map<Key, Entry> entries;
-    std::map<int, FileStamp> shards;
+    std::map<int, core::FileStamp> shards;
     std::int64_t now = 1000;
     std::set<int> listed;
     std::vector<Key> read;
@@ -41,8 +41,8 @@ class SlowClockSource final : public IndexSource {
       shards[key.bytes[0]].ctime_ns = now;
     }
     // Inodes are used again: the time is all that tells two files apart.
-    [[nodiscard]] FileStamp stamp(const Key&) const {
-      FileStamp stamp;
+    [[nodiscard]] core::FileStamp stamp(const Key&) const {
+      core::FileStamp stamp;
       stamp.inode = 7;
       stamp.ctime_ns = now;
       return stamp;
@@ -52,7 +52,7 @@ class SlowClockSource final : public IndexSource {
   explicit SlowClockSource(World& world) : world_(world) {}
   std::string identity() override { return "slow"; }
   core::Result<void> look(bool) override { return {}; }
-  std::optional<FileStamp> shard_stamp(int shard) override {
+  std::optional<core::FileStamp> shard_stamp(int shard) override {
     const auto found = world_.shards.find(shard);
     if (found == world_.shards.end()) return std::nullopt;
     return found->second;
@@ -72,13 +72,13 @@ class SlowClockSource final : public IndexSource {
     if (!found->second.meta) return core::Error{core::Status::kMeta, "garbage", 0, 0};
     return std::optional(StampedMeta{*found->second.meta, found->second.stamp});
   }
-  std::optional<FileStamp> meta_stamp(const Key& key) override {
+  std::optional<core::FileStamp> meta_stamp(const Key& key) override {
     const auto found = world_.entries.find(key);
     if (found == world_.entries.end()) return std::nullopt;
     return found->second.stamp;
   }
   std::int64_t now_ns() override { return world_.now; }
-  bool settled(const FileStamp& stamp, std::int64_t now_ns) override {
+  bool settled(const core::FileStamp& stamp, std::int64_t now_ns) override {
     return stamp.ctime_ns < now_ns;
   }
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/file.hpp"
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 #include "tool_cache_fixture.hpp"
 
 namespace satchel::tool_cache {
@@ -121,7 +121,7 @@ TEST_F(ToolUpkeepTest, HalvesAreSweptWhenTheyAreOldEnough) {
 
 TEST_F(ToolUpkeepTest, AfterAFlushAnUnchangedRootIsNotReadAgain) {
   const core::UniqueFd here(::open(workspace().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!stamps_betray_changes(here.get(), true)) GTEST_SKIP() << "not on this filesystem";
+  if (!core::stamps_betray_changes(here.get(), true)) GTEST_SKIP() << "not on this filesystem";
   const auto cache = open();
   persist(*cache, key_of("k"), "r", meta("read", {root(write("a", std::string(100'000, 'a')))}));
   EXPECT_EQ(check(*cache, key_of("k")), "hit: r");

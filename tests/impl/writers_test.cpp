@@ -141,8 +141,8 @@ TEST_F(WritersTest, AWriteThatIsStillUnderWayIsNotMissed) {
   });
   bytes.await_reader();
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  const std::optional<FileStamp> during = stamp_of(path_);
-  EXPECT_TRUE(settled(*during, file_clock_ns()));
+  const std::optional<core::FileStamp> during = core::stamp_of(path_);
+  EXPECT_TRUE(settled(*during, core::file_clock_ns()));
   EXPECT_NE(*fingerprints.current(path_, Form::kContent), hash_of(std::string(length, 'b')));
   EXPECT_EQ(fingerprints.settle_pending(), 1U);
   bytes.give();

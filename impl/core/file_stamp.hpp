@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-namespace satchel::tool_cache {
+namespace satchel::core {
 
 struct FileStamp {
   std::uint64_t device = 0;
@@ -53,4 +53,4 @@ bool settled(const FileStamp& stamp, std::int64_t now_ns);
 // through a mapping leave no trace (tmpfs, and an overlay unless the file lies on ext4 or XFS).
 bool stamps_betray_changes(int fd, bool content);
 
-}  // namespace satchel::tool_cache
+}  // namespace satchel::core

@@ -1,4 +1,4 @@
-#include "tool_cache/file_stamp.hpp"
+#include "core/file_stamp.hpp"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -14,20 +14,20 @@
 #include "core/clock.hpp"
 #include "core/file.hpp"
 
-namespace satchel::tool_cache {
+namespace satchel::core {
 namespace {
 
 // By how much the clock may have been set without same_as() seeing it.
-constexpr std::int64_t kEpochTolerance = 10 * core::kNanosPerMilli;
+constexpr std::int64_t kEpochTolerance = 10 * kNanosPerMilli;
 // The longest tick of a kernel; file times move by ticks.
-constexpr std::int64_t kTick = 10 * core::kNanosPerMilli;
+constexpr std::int64_t kTick = 10 * kNanosPerMilli;
 // What a filesystem that keeps whole seconds only needs besides.
-constexpr std::int64_t kWholeSeconds = 2 * core::kNanosPerSecond;
+constexpr std::int64_t kWholeSeconds = 2 * kNanosPerSecond;
 
 // Far times are all alike: nothing is proven by them.
 std::int64_t nanoseconds(std::int64_t seconds, std::int64_t nanos) {
   std::int64_t total = 0;
-  if (__builtin_mul_overflow(seconds, core::kNanosPerSecond, &total) ||
+  if (__builtin_mul_overflow(seconds, kNanosPerSecond, &total) ||
       __builtin_add_overflow(total, nanos, &total)) {
     return seconds < 0 ? std::numeric_limits<std::int64_t>::min()
                        : std::numeric_limits<std::int64_t>::max();
@@ -44,7 +44,7 @@ std::int64_t clock_ns(clockid_t clock) {
 // Zero where /proc is not there or says something else.
 std::array<std::uint8_t, 16> read_boot_id() {
   std::array<std::uint8_t, 16> id{};
-  const core::UniqueFd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
   char text[37];
   if (!fd.valid() || ::read(fd.get(), text, sizeof text) != sizeof text) return id;
   std::size_t digits = 0;
@@ -127,7 +127,7 @@ std::int64_t file_clock_ns() { return clock_ns(CLOCK_REALTIME_COARSE); }
 
 bool settled(const FileStamp& stamp, std::int64_t now_ns) {
   const bool whole_seconds =
-      stamp.ctime_ns % core::kNanosPerSecond == 0 && stamp.mtime_ns % core::kNanosPerSecond == 0;
+      stamp.ctime_ns % kNanosPerSecond == 0 && stamp.mtime_ns % kNanosPerSecond == 0;
   const std::int64_t limit = now_ns - kTick - kEpochTolerance - (whole_seconds ? kWholeSeconds : 0);
   return std::max(stamp.ctime_ns, stamp.mtime_ns) < limit;
 }
@@ -151,4 +151,4 @@ bool stamps_betray_changes(int fd, bool content) {
   }
 }
 
-}  // namespace satchel::tool_cache
+}  // namespace satchel::core
