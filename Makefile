@@ -43,7 +43,7 @@ fuzz: deps ## fuzz each target for FUZZ_SECONDS (300)
 
 bench: build python ## measure against the limits in the same run
 	@for program in prompt index sse; do build/release/bench/bench_$$program || exit 1; done
-	@for script in demo_host python tool_cache cascade; do $(PYTHON) bench/bench_$$script.py || exit 1; done
+	@for script in demo_host python tool_cache cascade fleet; do $(PYTHON) bench/bench_$$script.py || exit 1; done
 
 lint: deps ## clang-format, ruff, mypy --strict, clang-tidy
 	$(RUN_TESTS) lint tidy

@@ -56,11 +56,12 @@ Result<void> answered(const char* callback, satchel_status status) {
                std::string(callback) + " answered " + satchel_status_name(status), 0, 0};
 }
 
-Result<void> check_output_struct(const void* data, std::size_t known, const char* name) {
+Result<void> check_output_struct(const void* data, std::size_t known, const char* name,
+                                 std::size_t first) {
   if (data == nullptr) return argument_error(name, "is NULL");
   std::size_t size = 0;
   std::memcpy(&size, data, sizeof size);
-  if (size < known) {
+  if (size < known && (first == 0 || size != first)) {
     return Error{Status::kArgument,
                  std::string(name) + ".struct_size is " + std::to_string(size) +
                      ", expected at least " + std::to_string(known),
@@ -69,10 +70,14 @@ Result<void> check_output_struct(const void* data, std::size_t known, const char
   return Ok{};
 }
 
-Result<void> check_input_struct(const void* data, std::size_t known, const char* name) {
-  if (Result<void> checked = check_output_struct(data, known, name); !checked) return checked;
+Result<void> check_input_struct(const void* data, std::size_t known, const char* name,
+                                std::size_t first) {
+  if (Result<void> checked = check_output_struct(data, known, name, first); !checked) {
+    return checked;
+  }
   std::size_t size = 0;
   std::memcpy(&size, data, sizeof size);
+  if (size <= known) return Ok{};
   // A struct_size that was never set is garbage more often than a newer header.
   constexpr std::size_t kMost = 4096;
   if (size > kMost) {

@@ -44,11 +44,29 @@ satchel_status guarded(satchel_error* error, Body&& body) noexcept {
 core::Error argument_error(const char* what, const char* why);
 core::Error handle_error(core::Status status, const void* handle, HandleType type);
 
-// A struct that the caller passes for reading: big enough for the first ABI, and zero beyond what
-// this library knows, since it could not honour it.
-core::Result<void> check_input_struct(const void* data, std::size_t known, const char* name);
-// A struct that the caller passes for filling: big enough for the first ABI.
-core::Result<void> check_output_struct(const void* data, std::size_t known, const char* name);
+// A struct that the caller passes for reading: of a size that an ABI had, and zero beyond what this
+// library knows, since it could not honour it. `first`: its size in the first ABI, where it has
+// grown since; a caller of then has no fields behind it.
+core::Result<void> check_input_struct(const void* data, std::size_t known, const char* name,
+                                      std::size_t first = 0);
+// A struct that the caller passes for filling: likewise, but what we do not know is left alone.
+core::Result<void> check_output_struct(const void* data, std::size_t known, const char* name,
+                                       std::size_t first = 0);
+
+// The struct as this library knows it; what a caller of the first ABI does not have is zero.
+template <class T>
+T read_input_struct(const T& data) {
+  T read{};
+  std::memcpy(&read, &data, std::min(data.struct_size, sizeof read));
+  return read;
+}
+
+// Fills what the caller has of a struct; struct_size stays as it is.
+template <class T>
+void fill_output_struct(T* data, T now) {
+  now.struct_size = data->struct_size;
+  std::memcpy(data, &now, std::min(data->struct_size, sizeof now));
+}
 
 // Bytes of the caller: NULL only with length 0.
 core::Result<std::string_view> bytes_of(const char* data, std::size_t len, const char* name);

@@ -25,6 +25,7 @@ static_assert(static_cast<int>(Status::kLeased) == SATCHEL_LEASED);
 static_assert(static_cast<int>(Status::kWait) == SATCHEL_WAIT);
 static_assert(static_cast<int>(Status::kNotStored) == SATCHEL_NOT_STORED);
 static_assert(static_cast<int>(Status::kOversized) == SATCHEL_OVERSIZED);
+static_assert(static_cast<int>(Status::kPending) == SATCHEL_PENDING);
 static_assert(static_cast<int>(Status::kArgument) == SATCHEL_ERR_ARGUMENT);
 static_assert(static_cast<int>(Status::kHandle) == SATCHEL_ERR_HANDLE);
 static_assert(static_cast<int>(Status::kState) == SATCHEL_ERR_STATE);
@@ -74,6 +75,8 @@ const char* satchel_status_name(satchel_status status) {
       return "NOT_STORED";
     case SATCHEL_OVERSIZED:
       return "OVERSIZED";
+    case SATCHEL_PENDING:
+      return "PENDING";
     case SATCHEL_ERR_ARGUMENT:
       return "ERR_ARGUMENT";
     case SATCHEL_ERR_HANDLE:

@@ -179,6 +179,12 @@ core::Status Pin::acquire_outermost(const void* handle, HandleType type) {
   return status;
 }
 
+// Letting go of these waits for no thread: a callback may, that works with them or was given them.
+static bool is_only_data(HandleType type) {
+  return type == HandleType::kUsage || type == HandleType::kPrompt ||
+         type == HandleType::kOutcome || type == HandleType::kUsageFilter;
+}
+
 void* open_handle(HandleType type, std::shared_ptr<void> object, const void* parent) {
   return HandleTable::table().open(type, std::move(object), parent);
 }
@@ -192,8 +198,7 @@ core::Status close_handle(const void* handle, HandleType type) {
   if (!same_generation(state, generation) || slot->type != type) return core::Status::kHandle;
   // The threads that the object counts on did not survive the fork: it is left as it is.
   if (slot->born_in != forks.load()) return core::Status::kOk;
-  // A usage is nothing but data; whoever is called back with one may let go of it there.
-  const bool waits = core::LibraryThread::here() && type != HandleType::kUsage;
+  const bool waits = core::LibraryThread::here() && !is_only_data(type);
   if (waits || pinned_by_this_thread(slot, handle)) return core::Status::kBusy;
   do {
     if (!same_generation(state, generation) || (state & kClosing) != 0) {

@@ -1,4 +1,5 @@
 // The ABI of a classification by itself.
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -8,6 +9,7 @@
 #include "boundary.hpp"
 #include "core/secret.hpp"
 #include "prompt_cache/classifier.hpp"
+#include "prompt_cache/forward.hpp"
 #include "prompt_cache/prompt_cache.hpp"
 #include "prompt_handles.hpp"
 #include "satchel/satchel.h"
@@ -23,6 +25,8 @@ using satchel::prompt_cache::Entry;
 using satchel::prompt_cache::Outcome;
 using satchel::prompt_cache::PromptCache;
 using satchel::prompt_cache::PromptDigest;
+using satchel::prompt_cache::TelemetryPolicy;
+using satchel::prompt_cache::Workspace;
 namespace abi = satchel::abi;
 namespace prompt_cache = satchel::prompt_cache;
 
@@ -35,6 +39,16 @@ struct OpenOutcome {
   Outcome outcome;
 };
 
+// The body as a request would send it.
+std::string forwarded_body(Workspace& workspace, const TelemetryPolicy& telemetry,
+                           std::string_view body) {
+  std::string forwarded(body);
+  workspace.edits.clear();
+  prompt_cache::edit_forwarded_body(workspace.tape.root(), telemetry, workspace.edits);
+  if (!workspace.edits.empty()) workspace.edits.apply(body, forwarded);
+  return forwarded;
+}
+
 Outcome classify(PromptCache& cache, const Asker& asker, std::string_view model,
                  std::string_view body) {
   PromptCache::Borrowed workspace(cache);
@@ -44,11 +58,15 @@ Outcome classify(PromptCache& cache, const Asker& asker, std::string_view model,
     workspace->prompt.read(workspace->tape, cache.config().policy);
     parsed = workspace->prompt.find_breakpoints().ok();
   }
+  std::string forwarded;
   if (parsed) {
     digest.make(workspace->prompt, cache.classifier().wants_text(), workspace->canonical,
                 workspace->hash);
+    if (cache.classifier().wants_body() && !digest.breakpoints().empty()) {
+      forwarded = forwarded_body(*workspace, cache.config().policy.telemetry, body);
+    }
   }
-  return cache.classifier().classify(asker, model, parsed ? &digest : nullptr);
+  return cache.classifier().classify({asker, model, parsed ? &digest : nullptr, forwarded});
 }
 
 Result<void> read_asker(const satchel_request_head* who, Asker& asker) {
@@ -67,6 +85,29 @@ Result<void> read_asker(const satchel_request_head* who, Asker& asker) {
   asker.principal = *principal;
   asker.api_key = key->empty() ? prompt_cache::bearer_token(*header) : *key;
   return satchel::core::Ok{};
+}
+
+satchel_outcome_summary summary_of(const Outcome& found) {
+  satchel_outcome_summary summary = SATCHEL_OUTCOME_SUMMARY_INIT;
+  summary.active = found.active ? 1 : 0;
+  summary.degraded = found.degraded ? 1 : 0;
+  summary.has_refresh = found.commit.refresh ? 1 : 0;
+  summary.read = found.usage.read;
+  summary.creation_5m = found.usage.creation_5m;
+  summary.creation_1h = found.usage.creation_1h;
+  summary.creation_24h = found.usage.creation_24h;
+  summary.entry_count = found.commit.writes.size();
+  if (found.commit.refresh) {
+    std::memcpy(summary.refresh_hash, found.commit.refresh->hash.data(),
+                sizeof summary.refresh_hash);
+    summary.refresh_expires_at = found.commit.refresh->expires_at;
+  }
+  summary.principal = abi::view_of(found.commit.scope.principal);
+  summary.model = abi::view_of(found.commit.scope.model);
+  summary.tokenizer_version = abi::view_of(found.commit.scope.tokenizer_version);
+  summary.render_total = found.render_total.value_or(0);
+  summary.has_render_total = found.render_total ? 1 : 0;
+  return summary;
 }
 
 template <class Use>
@@ -110,30 +151,14 @@ satchel_status satchel_prompt_classify(satchel_prompt_cache* cache, const satche
 satchel_status satchel_outcome_summary_get(satchel_outcome* outcome,
                                            satchel_outcome_summary* summary, satchel_error* error) {
   return with_outcome(outcome, error, [&](const OpenOutcome& open) -> Result<Status> {
-    if (Result<void> checked = abi::check_output_struct(summary, sizeof *summary, "summary");
+    constexpr std::size_t kFirstSize = offsetof(satchel_outcome_summary, render_total);
+    if (Result<void> checked =
+            abi::check_output_struct(summary, sizeof *summary, "summary", kFirstSize);
         !checked) {
       return checked.take_error();
     }
-    const Outcome& found = open.outcome;
-    summary->active = found.active ? 1 : 0;
-    summary->degraded = found.degraded ? 1 : 0;
-    summary->has_refresh = found.commit.refresh ? 1 : 0;
-    summary->reserved = 0;
-    summary->read = found.usage.read;
-    summary->creation_5m = found.usage.creation_5m;
-    summary->creation_1h = found.usage.creation_1h;
-    summary->creation_24h = found.usage.creation_24h;
-    summary->entry_count = found.commit.writes.size();
-    std::memset(summary->refresh_hash, 0, sizeof summary->refresh_hash);
-    summary->refresh_expires_at = 0;
-    if (found.commit.refresh) {
-      std::memcpy(summary->refresh_hash, found.commit.refresh->hash.data(),
-                  sizeof summary->refresh_hash);
-      summary->refresh_expires_at = found.commit.refresh->expires_at;
-    }
-    summary->principal = abi::view_of(found.commit.scope.principal);
-    summary->model = abi::view_of(found.commit.scope.model);
-    summary->tokenizer_version = abi::view_of(found.commit.scope.tokenizer_version);
+    const satchel_outcome_summary now = summary_of(open.outcome);
+    abi::fill_output_struct(summary, now);
     return Status::kOk;
   });
 }

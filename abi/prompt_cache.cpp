@@ -29,12 +29,15 @@ Result<std::shared_ptr<OpenCache>> open_cache(std::shared_ptr<Context> context,
                                               const abi::Tables& tables, std::string_view text) {
   Result<Config> config = satchel::prompt_cache::read_prompt_cache_config(text);
   if (!config) return config.take_error();
-  Result<ClassifierParts> parts = abi::make_prompt_parts(tables, config->models);
+  Result<ClassifierParts> parts = abi::make_prompt_parts(tables, *config, context);
   if (!parts) return parts.take_error();
+  auto index = abi::make_index_part(tables);
+  if (!index) return index.take_error();
   auto opened = std::make_shared<OpenCache>();
   opened->context = std::move(context);
-  opened->engine = std::make_shared<PromptCache>(std::move(*config), std::move(*parts),
-                                                 opened->context->clock(), *opened->context->log);
+  opened->engine =
+      std::make_shared<PromptCache>(std::move(*config), std::move(*parts), std::move(*index),
+                                    opened->context->clock(), *opened->context->log);
   return opened;
 }
 
@@ -76,6 +79,13 @@ satchel_status satchel_prompt_cache_open(satchel_library* library,
 }
 
 satchel_status satchel_prompt_cache_close(satchel_prompt_cache** cache) {
+  if (cache != nullptr) {
+    // Whoever is inside would otherwise be waited for until the tokenizer answers.
+    Pin pin;
+    if (pin.acquire_outermost(*cache, HandleType::kPromptCache) == Status::kOk) {
+      pin.object<OpenCache>().engine->classifier().stop();
+    }
+  }
   return abi::close_and_forget(cache, HandleType::kPromptCache);
 }
 
@@ -123,6 +133,17 @@ satchel_status satchel_prompt_cache_index_counts(satchel_prompt_cache* cache,
     counts->entries_dropped = now.entries_dropped;
     counts->entries_swept = now.entries_swept;
     counts->entries_waiting = now.entries_waiting;
+    counts->lookups_turned_away = now.lookups_turned_away;
+    counts->write_retries = now.write_retries;
+    return Status::kOk;
+  });
+}
+
+satchel_status satchel_prompt_cache_metrics(satchel_prompt_cache* cache, satchel_buffer* out,
+                                            satchel_error* error) {
+  return with_cache(cache, error, [&](PromptCache& engine) -> Result<Status> {
+    if (out == nullptr) return abi::argument_error("out", "is NULL");
+    abi::fill_buffer(out, engine.metrics().text(engine.index().counts()));
     return Status::kOk;
   });
 }

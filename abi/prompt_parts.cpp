@@ -1,5 +1,9 @@
 #include "prompt_parts.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <new>
 #include <optional>
 #include <string>
@@ -7,11 +11,18 @@
 #include <vector>
 
 #include "boundary.hpp"
+#include "host_index.hpp"
+#include "http.hpp"
 
 using satchel::prompt_cache::ClassifierParts;
 using satchel::prompt_cache::ModelConfig;
 using satchel::prompt_cache::ModelVersions;
+using satchel::prompt_cache::Patience;
+using satchel::prompt_cache::Prefix;
+using satchel::prompt_cache::RenderCounts;
+using satchel::prompt_cache::RenderRequest;
 using satchel::prompt_cache::Segment;
+using satchel::prompt_cache::TokenizerFault;
 
 // What callbacks fill: they live on the stack of the call that asks.
 struct satchel_principal_answer {
@@ -25,6 +36,10 @@ struct satchel_versions_answer {
 };
 struct satchel_counts_answer {
   std::vector<std::uint32_t> cumulative;
+};
+struct satchel_render_answer {
+  std::optional<RenderCounts> counts;
+  std::optional<TokenizerFault> fault;
 };
 
 namespace satchel::abi {
@@ -73,46 +88,92 @@ class HostModels final : public prompt_cache::Models {
 
 class HostTokenizer final : public prompt_cache::Tokenizer {
  public:
-  explicit HostTokenizer(Shared<satchel_tokenizer> table) : table_(std::move(table)) {}
+  HostTokenizer(Shared<satchel_tokenizer> table, std::shared_ptr<Context> context)
+      : table_(std::move(table)), context_(std::move(context)) {}
 
   [[nodiscard]] bool wants_text() const override { return true; }
+  [[nodiscard]] bool can_render() const override { return (*table_)->render != nullptr; }
 
-  Result<std::vector<ModelVersions>> versions(std::string_view model) override {
+  Result<std::vector<ModelVersions>> versions(std::string_view model, Patience patience) override {
     satchel_versions_answer answer;
     const satchel_status status =
         (*table_)->versions((*table_)->user, model.data(), model.size(), &answer);
-    if (status == SATCHEL_NOT_HANDLED) return built_in_->versions(model);
+    if (status == SATCHEL_NOT_HANDLED) return built_in_->versions(model, patience);
     if (Result<void> ok = answered("tokenizer.versions", status); !ok) return ok.take_error();
     return std::move(answer.models);
   }
 
   Result<std::vector<std::uint32_t>> tokenize(std::string_view model,
-                                              std::span<const Segment> segments) override {
+                                              std::span<const Segment> segments,
+                                              Patience patience) override {
     std::vector<satchel_view> views;
     views.reserve(segments.size());
     for (const Segment& segment : segments) views.push_back(view_of(segment.text));
     satchel_counts_answer answer;
     const satchel_status status = (*table_)->tokenize((*table_)->user, model.data(), model.size(),
                                                       views.data(), views.size(), &answer);
-    if (status == SATCHEL_NOT_HANDLED) return built_in_->tokenize(model, segments);
+    if (status == SATCHEL_NOT_HANDLED) return built_in_->tokenize(model, segments, patience);
     if (Result<void> ok = answered("tokenizer.tokenize", status); !ok) return ok.take_error();
     return std::move(answer.cumulative);
   }
 
+  Result<RenderCounts> render(std::string_view model, const RenderRequest& request,
+                              Patience patience) override {
+    std::vector<satchel_prefix> prefixes;
+    prefixes.reserve(request.prefixes.size());
+    for (const Prefix& prefix : request.prefixes) {
+      prefixes.push_back({prefix.tools, prefix.message, prefix.block, prefix.tool_call});
+    }
+    const std::int64_t left_ms = patience.left_ns(context_->clock()) / core::kNanosPerMilli;
+    const satchel_render_request asked{sizeof(satchel_render_request),
+                                       view_of(request.messages),
+                                       view_of(request.tools),
+                                       prefixes.data(),
+                                       prefixes.size(),
+                                       static_cast<std::uint32_t>(std::clamp<std::int64_t>(
+                                           left_ms, 1, std::numeric_limits<std::uint32_t>::max())),
+                                       0};
+    satchel_render_answer answer;
+    const satchel_status status =
+        (*table_)->render((*table_)->user, model.data(), model.size(), &asked, &answer);
+    if (status == SATCHEL_NOT_HANDLED) return built_in_->render(model, request, patience);
+    if (Result<void> ok = answered("tokenizer.render", status); !ok) return ok.take_error();
+    if (answer.fault) return tokenizer_error(*answer.fault, "tokenizer.render says so");
+    if (answer.counts) return std::move(*answer.counts);
+    return core::Error{core::Status::kCallback, "tokenizer.render answered OK without an answer", 0,
+                       0};
+  }
+
  private:
   const Shared<satchel_tokenizer> table_;
+  const std::shared_ptr<Context> context_;
   const std::unique_ptr<prompt_cache::Tokenizer> built_in_ = prompt_cache::make_byte_estimate();
 };
 
 // Throws nothing: there are other tables to be taken.
 template <class Table>
-Result<void> take(const Table* table, const char* name, Shared<Table>& taken) try {
+Result<void> take(const Table* table, const char* name, Shared<Table>& taken,
+                  std::size_t first = 0) try {
   if (table == nullptr) return Ok{};
-  Result<void> checked = check_input_struct(table, sizeof(Table), name);
-  if (checked) taken = take_table(*table);
+  Result<void> checked = check_input_struct(table, sizeof(Table), name, first);
+  if (checked) taken = take_table(read_input_struct(*table));
   return checked;
 } catch (const std::bad_alloc&) {
   return core::Error{core::Status::kMemory, {}, 0, 0};
+}
+
+// What the configuration says of tokenizers, and the host brings, must fit together.
+Result<void> check_tokenizer(const prompt_cache::Config& config,
+                             const prompt_cache::Tokenizer* host) {
+  const bool service = !config.tokenizer.url.empty();
+  const char* wrong = nullptr;
+  if (service && host != nullptr) {
+    wrong = "configuration: tokenizer: the host brings one already";
+  } else if (config.exact && !service && (host == nullptr || !host->can_render())) {
+    wrong = "configuration: exact: needs a tokenizer that renders";
+  }
+  if (wrong == nullptr) return Ok{};
+  return core::Error{core::Status::kConfig, wrong, 0, 0};
 }
 
 }  // namespace
@@ -125,21 +186,25 @@ Result<Tables> take_tables(const satchel_prompt_parts* parts) {
   }
   Result<void> principals = take(parts->principals, "principals", tables.principals);
   Result<void> models = take(parts->models, "models", tables.models);
-  Result<void> tokenizer = take(parts->tokenizer, "tokenizer", tables.tokenizer);
-  for (Result<void>* taken : {&principals, &models, &tokenizer}) {
+  Result<void> tokenizer =
+      take(parts->tokenizer, "tokenizer", tables.tokenizer, offsetof(satchel_tokenizer, render));
+  Result<void> index = take(parts->index, "index", tables.index);
+  for (Result<void>* taken : {&principals, &models, &tokenizer, &index}) {
     if (!*taken) return taken->take_error();
   }
   return tables;
 }
 
-Result<ClassifierParts> make_prompt_parts(const Tables& tables,
-                                          const prompt_cache::ModelTable& models) {
+Result<ClassifierParts> make_prompt_parts(const Tables& tables, const prompt_cache::Config& config,
+                                          const std::shared_ptr<Context>& context) {
   ClassifierParts taken;
+  taken.transport = make_host_transport(context);
+  taken.user_agent = "satchel/" SATCHEL_VERSION_STRING;
   if (tables.principals != nullptr && (*tables.principals)->resolve != nullptr) {
     taken.principals = std::make_unique<HostPrincipals>(tables.principals);
   }
   if (tables.models != nullptr && (*tables.models)->resolve != nullptr) {
-    taken.models = std::make_unique<HostModels>(tables.models, models);
+    taken.models = std::make_unique<HostModels>(tables.models, config.models);
   }
   if (tables.tokenizer != nullptr) {
     const bool versions = (*tables.tokenizer)->versions != nullptr;
@@ -147,9 +212,24 @@ Result<ClassifierParts> make_prompt_parts(const Tables& tables,
     if (versions != tokenize) {
       return argument_error("tokenizer", "has one of versions and tokenize; it needs both");
     }
-    if (versions) taken.tokenizer = std::make_unique<HostTokenizer>(tables.tokenizer);
+    if ((*tables.tokenizer)->render != nullptr && !versions) {
+      return argument_error("tokenizer", "has render alone; it needs versions and tokenize");
+    }
+    if (versions) taken.tokenizer = std::make_unique<HostTokenizer>(tables.tokenizer, context);
+  }
+  if (Result<void> checked = check_tokenizer(config, taken.tokenizer.get()); !checked) {
+    return checked.take_error();
   }
   return taken;
+}
+
+Result<std::unique_ptr<prompt_cache::IndexBackend>> make_index_part(const Tables& tables) {
+  if (tables.index == nullptr) return std::unique_ptr<prompt_cache::IndexBackend>();
+  const bool find = (*tables.index)->find != nullptr;
+  const bool commit = (*tables.index)->commit != nullptr;
+  if (find != commit) return argument_error("index", "has one of find and commit; it needs both");
+  if (!find) return std::unique_ptr<prompt_cache::IndexBackend>();
+  return make_host_index(tables.index);
 }
 
 }  // namespace satchel::abi
@@ -221,6 +301,47 @@ satchel_status satchel_counts_set(satchel_counts_answer* answer, const uint32_t*
     if (cumulative == nullptr && count != 0) return abi::argument_error("cumulative", "is NULL");
     answer->cumulative.assign(cumulative, cumulative + count);
     return Status::kOk;
+  });
+}
+
+satchel_status satchel_render_set(satchel_render_answer* answer, uint32_t total,
+                                  const int64_t* prefix_counts, size_t count) {
+  return abi::guarded(nullptr, [&]() -> Result<Status> {
+    if (answer == nullptr) return abi::argument_error("answer", "is NULL");
+    if (prefix_counts == nullptr && count != 0) {
+      return abi::argument_error("prefix_counts", "is NULL");
+    }
+    RenderCounts counts;
+    counts.total = total;
+    for (size_t i = 0; i < count; ++i) {
+      const int64_t given = prefix_counts[i];
+      if (given < SATCHEL_NOT_COUNTED || given > std::numeric_limits<std::uint32_t>::max()) {
+        return abi::argument_error("prefix_counts", "holds what is no count of tokens");
+      }
+      std::optional<std::uint32_t>& kept = counts.prefixes.emplace_back();
+      if (given != SATCHEL_NOT_COUNTED) kept = static_cast<std::uint32_t>(given);
+    }
+    answer->counts = std::move(counts);
+    return Status::kOk;
+  });
+}
+
+satchel_status satchel_render_fail(satchel_render_answer* answer, int32_t reason) {
+  return abi::guarded(nullptr, [&]() -> Result<Status> {
+    if (answer == nullptr) return abi::argument_error("answer", "is NULL");
+    switch (reason) {
+      case SATCHEL_RENDER_UNMAPPED:
+        answer->fault = TokenizerFault::kUnmapped;
+        return Status::kOk;
+      case SATCHEL_RENDER_NO_TEMPLATE:
+        answer->fault = TokenizerFault::kNoTemplate;
+        return Status::kOk;
+      case SATCHEL_RENDER_FAILED:
+        answer->fault = TokenizerFault::kRenderFailed;
+        return Status::kOk;
+      default:
+        return abi::argument_error("reason", "is no SATCHEL_RENDER_*");
+    }
   });
 }
 

@@ -18,6 +18,7 @@ using satchel::abi::Pin;
 using satchel::abi::Turn;
 using satchel::core::Result;
 using satchel::core::Status;
+using satchel::prompt_cache::Classification;
 using satchel::prompt_cache::CommitState;
 using satchel::prompt_cache::Forward;
 using satchel::prompt_cache::MarkerFault;
@@ -108,10 +109,30 @@ Result<std::string_view> who_asks(const satchel_request_head& head) {
   return prompt_cache::bearer_token(*header);
 }
 
-Result<Status> answer(const Result<std::string_view>& bytes, satchel_view* out) {
+Result<Status> answer(const Request& request, const Result<std::string_view>& bytes,
+                      satchel_view* out) {
   if (!bytes) return bytes.error();
   *out = abi::view_of(*bytes);
-  return Status::kOk;
+  return request.pending() ? Status::kPending : Status::kOk;
+}
+
+satchel_status status_of(Classification::End end) {
+  switch (end) {
+    case Classification::End::kClassified:
+      return SATCHEL_OK;
+    case Classification::End::kFailed:
+      return SATCHEL_ERR_MEMORY;
+    case Classification::End::kDeadline:
+      return SATCHEL_ERR_TIMEOUT;
+    case Classification::End::kQueueFull:
+    case Classification::End::kTooFarAhead:
+      return SATCHEL_ERR_LIMIT;
+    case Classification::End::kAbandoned:
+      return SATCHEL_ERR_STATE;
+    case Classification::End::kClosed:
+      return SATCHEL_ERR_HANDLE;
+  }
+  return SATCHEL_ERR_INTERNAL;
 }
 
 }  // namespace
@@ -196,6 +217,38 @@ satchel_status satchel_request_classify(satchel_request* request, satchel_error*
   });
 }
 
+satchel_status satchel_request_classify_start(satchel_request* request, satchel_classify_done done,
+                                              void* user, satchel_error* error) {
+  return with_request(request, error, [&](OpenRequest& open) -> Result<Status> {
+    Classification::Done call;
+    if (done != nullptr) {
+      call = [done, user](Classification::End end) { done(user, status_of(end)); };
+    }
+    if (Result<void> started = open.request.classify_start(std::move(call)); !started) {
+      return started.take_error();
+    }
+    return Status::kOk;
+  });
+}
+
+satchel_status satchel_request_descriptor(satchel_request* request, int32_t* fd,
+                                          satchel_error* error) {
+  return with_request(request, error, [&](OpenRequest& open) -> Result<Status> {
+    if (fd == nullptr) return abi::argument_error("fd", "is NULL");
+    Result<int> made = open.request.descriptor();
+    if (!made) return made.take_error();
+    *fd = *made;
+    return Status::kOk;
+  });
+}
+
+satchel_status satchel_request_no_wait(satchel_request* request, satchel_error* error) {
+  return with_request(request, error, [&](OpenRequest& open) -> Result<Status> {
+    open.request.no_wait();
+    return Status::kOk;
+  });
+}
+
 satchel_status satchel_request_response(satchel_request* request, int32_t http_status,
                                         const char* content_type, size_t content_type_len,
                                         const char* content_encoding, size_t content_encoding_len,
@@ -222,7 +275,7 @@ satchel_status satchel_request_write(satchel_request* request, const char* data,
     *out = {nullptr, 0};
     const Result<std::string_view> bytes = abi::bytes_of(data, len, "data");
     if (!bytes) return bytes.error();
-    return answer(open.request.write(*bytes), out);
+    return answer(open.request, open.request.write(*bytes), out);
   });
 }
 
@@ -231,7 +284,7 @@ satchel_status satchel_request_end(satchel_request* request, satchel_view* out,
   return with_request(request, error, [&](OpenRequest& open) -> Result<Status> {
     if (out == nullptr) return abi::argument_error("out", "is NULL");
     *out = {nullptr, 0};
-    return answer(open.request.end(), out);
+    return answer(open.request, open.request.end(), out);
   });
 }
 

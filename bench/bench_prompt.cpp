@@ -126,7 +126,7 @@ int main(int argc, char** argv) {
   satchel::core::StderrLog log(satchel::core::LogLevel::kWarn);
   const auto cache = std::make_shared<PromptCache>(satchel::prompt_cache::Config{},
                                                    satchel::prompt_cache::ClassifierParts{},
-                                                   satchel::core::system_clock(), log);
+                                                   nullptr, satchel::core::system_clock(), log);
   std::printf("%-54s %-19s %s\n", "name", "target", "figure");
   for (const Sample& sample : kSamples) measure(cache, sample, quick ? 21 : 401);
   return 0;

@@ -22,6 +22,7 @@ PROGRAMS = [
     [sys.executable, str(ROOT / "bench" / "bench_python.py")],
     [sys.executable, str(ROOT / "bench" / "bench_tool_cache.py")],
     [sys.executable, str(ROOT / "bench" / "bench_cascade.py")],
+    [sys.executable, str(ROOT / "bench" / "bench_fleet.py")],
 ]
 
 

@@ -47,8 +47,10 @@ enum cached_body cached_body(struct cached_request* cached, const char* body, si
 void cached_classify(struct cached_request* cached) {
   if (!cached->walking) return;
   satchel_error error = SATCHEL_ERROR_INIT;
-  satchel_status status = cached->library->request_classify(cached->request, &error);
-  if (status < 0) log_failure(cached, "request_classify", status, &error);
+  /* Nobody is to be called back: the call that needs the answer waits for it. */
+  satchel_status status =
+      cached->library->request_classify_start(cached->request, NULL, NULL, &error);
+  if (status < 0) log_failure(cached, "request_classify_start", status, &error);
 }
 
 int32_t cached_response(struct cached_request* cached, int status, const struct headers* headers) {

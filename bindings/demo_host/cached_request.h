@@ -2,7 +2,7 @@
  *
  *   cached_begin      the head came            satchel_request_new
  *   cached_body       the body is complete     satchel_request_body
- *   cached_classify   the upstream works       satchel_request_classify
+ *   cached_classify   the upstream works       satchel_request_classify_start
  *   cached_response   its head came            satchel_request_response
  *   cached_write      its bytes come           satchel_request_write
  *   cached_end        it ended as it should    satchel_request_end

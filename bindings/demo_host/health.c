@@ -4,6 +4,7 @@
 
 #include "answer.h"
 #include "json.h"
+#include "log.h"
 
 static bool append_index(struct bytes* out, const struct prompt_cache* prompt_cache) {
   satchel_index_counts counts = SATCHEL_INDEX_COUNTS_INIT;
@@ -33,5 +34,21 @@ enum MHD_Result health_answer(struct host* host, struct MHD_Connection* connecti
   enum MHD_Result queued =
       ok ? answer_text(connection, MHD_HTTP_OK, "application/json", body.data, body.len) : MHD_NO;
   bytes_free(&body);
+  return queued;
+}
+
+enum MHD_Result metrics_answer(struct host* host, struct MHD_Connection* connection) {
+  const struct library* library = &host->prompt_cache.library;
+  satchel_buffer text = SATCHEL_BUFFER_INIT;
+  satchel_error error = SATCHEL_ERROR_INIT;
+  satchel_status status = library->prompt_cache_metrics(host->prompt_cache.cache, &text, &error);
+  if (status != SATCHEL_OK) {
+    log_line("warn satchel_prompt_cache_metrics: %s: %s", library->status_name(status),
+             error.message);
+    return MHD_NO;
+  }
+  enum MHD_Result queued = answer_text(
+      connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
+  library->buffer_free(&text);
   return queued;
 }

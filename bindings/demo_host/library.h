@@ -19,9 +19,11 @@
   FUNCTION(prompt_cache_flush)        \
   FUNCTION(prompt_cache_max_body)     \
   FUNCTION(prompt_cache_index_counts) \
+  FUNCTION(prompt_cache_metrics)      \
+  FUNCTION(buffer_free)               \
   FUNCTION(request_new)               \
   FUNCTION(request_body)              \
-  FUNCTION(request_classify)          \
+  FUNCTION(request_classify_start)    \
   FUNCTION(request_response)          \
   FUNCTION(request_write)             \
   FUNCTION(request_end)               \

@@ -120,9 +120,17 @@ static void read_head(struct exchange* exchange) {
   headers_remove(headers, MHD_HTTP_HEADER_EXPECT); /* answered by libmicrohttpd */
 }
 
-static bool is_health(const struct exchange* exchange) {
-  const char* target = exchange->target;
-  return strcmp(target, "/healthz") == 0 || strncmp(target, "/healthz?", 9) == 0;
+static bool asks_for(const struct exchange* exchange, const char* path) {
+  size_t len = strcspn(exchange->target, "?");
+  return len == strlen(path) && strncmp(exchange->target, path, len) == 0;
+}
+
+static bool is_health(const struct exchange* exchange) { return asks_for(exchange, "/healthz"); }
+static bool is_metrics(const struct exchange* exchange) { return asks_for(exchange, "/metrics"); }
+
+/* Answered here whatever the upstream may have there, so that its own never leave it this way. */
+static bool is_ours(const struct exchange* exchange) {
+  return is_health(exchange) || is_metrics(exchange);
 }
 
 /* A body that comes as announced is then never moved. Not more than a usual one: anybody can
@@ -145,7 +153,7 @@ static enum MHD_Result begin(struct exchange* exchange, const char* method, cons
   /* Refused at once where nobody can say how much would have to be read first; libmicrohttpd then
    * closes the connection. */
   if (!exchange->framed) return answer_refusal(exchange);
-  if (exchange->refusal.status != 0 || is_health(exchange)) return MHD_YES;
+  if (exchange->refusal.status != 0 || is_ours(exchange)) return MHD_YES;
   reserve_body(exchange);
   /* Written anew for what is sent. */
   headers_remove(&exchange->headers, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -166,16 +174,17 @@ static enum MHD_Result begin(struct exchange* exchange, const char* method, cons
 static enum MHD_Result take_body(struct exchange* exchange, const char* data, size_t* len) {
   size_t room = exchange->body_limit - exchange->body.len;
   size_t taken = *len < room ? *len : room;
-  if (exchange->refusal.status != 0 || is_health(exchange)) taken = 0;
+  if (exchange->refusal.status != 0 || is_ours(exchange)) taken = 0;
   if (taken > 0 && !bytes_append(&exchange->body, data, taken)) return MHD_NO;
   exchange->body_discarded += *len - taken;
   *len = 0;
   return exchange->body_discarded <= MOST_DISCARDED ? MHD_YES : MHD_NO;
 }
 
-static enum MHD_Result answer_health(struct exchange* exchange) {
+static enum MHD_Result answer_ours(struct exchange* exchange) {
   if (strcmp(exchange->method, "GET") == 0 || strcmp(exchange->method, "HEAD") == 0) {
-    return health_answer(exchange->host, exchange->connection);
+    return is_metrics(exchange) ? metrics_answer(exchange->host, exchange->connection)
+                                : health_answer(exchange->host, exchange->connection);
   }
   refuse(exchange, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed", "Ask with GET");
   return answer_refusal(exchange);
@@ -183,12 +192,12 @@ static enum MHD_Result answer_health(struct exchange* exchange) {
 
 /* The request is complete: everything else happens on this thread, the connection's own. */
 static enum MHD_Result answer(struct exchange* exchange) {
-  if (exchange->body_discarded > 0 && !exchange->cacheable && !is_health(exchange)) {
+  if (exchange->body_discarded > 0 && !exchange->cacheable && !is_ours(exchange)) {
     refuse(exchange, MHD_HTTP_CONTENT_TOO_LARGE, "request_too_large",
            "The body of the request is too large");
   }
   if (exchange->refusal.status != 0) return answer_refusal(exchange);
-  if (is_health(exchange)) return answer_health(exchange);
+  if (is_ours(exchange)) return answer_ours(exchange);
   return relay(exchange);
 }
 

@@ -264,10 +264,9 @@ static enum MHD_Result pass_on(struct exchange* exchange, const satchel_forward*
     return MHD_NO;
   }
   if (!send_request(exchange)) return MHD_NO;
-  /* Now the upstream works, usually for much longer than this takes, and this thread has nothing
-   * else to do. Later would do as well, but a stream should not wait for it; earlier would keep
-   * the upstream waiting. */
-  if (transfer_head(exchange->transfer) == NULL) cached_classify(&exchange->cached);
+  /* Now the upstream works, usually for much longer than this takes. Earlier would take the
+   * processor away from a body that is on its way. */
+  cached_classify(&exchange->cached);
   if (!await_head(exchange)) return MHD_NO;
   if (transfer_head(exchange->transfer) == NULL) return answer_upstream_failure(exchange);
 

@@ -1,5 +1,7 @@
 #include "callbacks.hpp"
 
+#include <pybind11/stl.h>
+
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -24,6 +26,7 @@ struct HostCallables {
 struct TokenizerCallables {
   py::object versions;
   py::object tokenize;
+  py::object render;
 };
 
 // ------------------------------------------------------------------------------------------ host
@@ -141,6 +144,31 @@ satchel_status tokenize(void* user, const char* model, size_t model_len,
   });
 }
 
+py::object text_or_none(const satchel_view& view) {
+  return view.len == 0 ? py::object(py::none()) : py::object(text(view));
+}
+
+satchel_status render(void* user, const char* model, size_t model_len,
+                      const satchel_render_request* request, satchel_render_answer* answer) {
+  const py::handle callable = static_cast<TokenizerCallables*>(user)->render;
+  return in_python(callable, [&]() -> satchel_status {
+    py::list prefixes(request->prefix_count);
+    for (size_t i = 0; i < request->prefix_count; ++i) {
+      const satchel_prefix& at = request->prefixes[i];
+      prefixes[i] = py::make_tuple(at.tools, at.message, at.message_block, at.tool_call);
+    }
+    const py::object rendered = call_python(
+        callable, py::make_tuple(text(model, model_len), text(request->messages),
+                                 text_or_none(request->tools), prefixes, request->timeout_ms));
+    if (asks_for_built_in(rendered)) return SATCHEL_NOT_HANDLED;
+    if (py::isinstance<py::int_>(rendered)) {
+      return satchel_render_fail(answer, rendered.cast<int32_t>());
+    }
+    const auto [total, counts] = rendered.cast<std::pair<uint32_t, std::vector<int64_t>>>();
+    return satchel_render_set(answer, total, counts.data(), counts.size());
+  });
+}
+
 template <class Table>
 void own_one(Table& table, const py::object& callable) {
   table.user = std::make_unique<py::object>(callable).release();
@@ -185,13 +213,14 @@ satchel_models model_callbacks(const py::object& resolve) {
   return table;
 }
 
-satchel_tokenizer tokenizer_callbacks(const py::object& versions_of,
-                                      const py::object& tokenize_by) {
+satchel_tokenizer tokenizer_callbacks(const py::object& versions_of, const py::object& tokenize_by,
+                                      const py::object& render_by) {
   satchel_tokenizer table = SATCHEL_TOKENIZER_INIT;
-  table.user = new TokenizerCallables{versions_of, tokenize_by};
+  table.user = new TokenizerCallables{versions_of, tokenize_by, render_by};
   table.release = release_callables<TokenizerCallables>;
   table.versions = versions;
   table.tokenize = tokenize;
+  if (!render_by.is_none()) table.render = render;
   return table;
 }
 

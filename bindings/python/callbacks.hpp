@@ -26,6 +26,9 @@ satchel_principals principal_callbacks(const py::object& resolve);
 satchel_models model_callbacks(const py::object& resolve);
 //   versions(model) -> iterable of (model, tokenizer_version, template_version | None)
 //   tokenize(model, segments) -> list of cumulative counts
-satchel_tokenizer tokenizer_callbacks(const py::object& versions, const py::object& tokenize);
+//   render(model, messages, tools | None, prefixes, timeout_ms) -> (total, counts) or why not;
+//     prefixes as (tools, message, block, tool_call)
+satchel_tokenizer tokenizer_callbacks(const py::object& versions, const py::object& tokenize,
+                                      const py::object& render);
 
 }  // namespace satchel_python

@@ -26,16 +26,19 @@ class Outcome {
   }
 
   // (active, degraded, read, creation_5m, creation_1h, creation_24h,
-  //  refresh as (hash, expires_at) or None, principal, model, tokenizer_version)
+  //  refresh as (hash, expires_at) or None, principal, model, tokenizer_version,
+  //  render_total or None)
   [[nodiscard]] py::tuple summary() const {
     const satchel_outcome_summary found = get();
     py::object refresh = py::none();
     if (found.has_refresh != 0) {
       refresh = py::make_tuple(hash(found.refresh_hash), found.refresh_expires_at);
     }
+    py::object render_total = py::none();
+    if (found.has_render_total != 0) render_total = py::int_(found.render_total);
     return py::make_tuple(found.active != 0, found.degraded != 0, found.read, found.creation_5m,
                           found.creation_1h, found.creation_24h, refresh, text(found.principal),
-                          text(found.model), text(found.tokenizer_version));
+                          text(found.model), text(found.tokenizer_version), render_total);
   }
 
   // [(hash, cumulative_token_count, tier, expires_at)]

@@ -9,6 +9,7 @@
 #include "callbacks.hpp"
 #include "failure.hpp"
 #include "handle_class.hpp"
+#include "index.hpp"
 #include "interpreter.hpp"
 
 namespace satchel_python {
@@ -45,7 +46,8 @@ void close_at_exit_later(const std::shared_ptr<PromptCache>& cache) {
 // called with them, whether that succeeds or not.
 struct Parts {
   Parts(const py::object& resolve_principal, const py::object& resolve_model,
-        const py::object& versions, const py::object& tokenize) {
+        const py::object& versions, const py::object& tokenize, const py::object& render,
+        const py::object& index_of) {
     if (!resolve_principal.is_none()) {
       principals = principal_callbacks(resolve_principal);
       table.principals = &principals;
@@ -55,8 +57,12 @@ struct Parts {
       table.models = &models;
     }
     if (!versions.is_none()) {
-      tokenizer = tokenizer_callbacks(versions, tokenize);
+      tokenizer = tokenizer_callbacks(versions, tokenize, render);
       table.tokenizer = &tokenizer;
+    }
+    if (!index_of.is_none()) {
+      index = index_callbacks(index_of);
+      table.index = &index;
     }
   }
   Parts(const Parts&) = delete;
@@ -66,6 +72,7 @@ struct Parts {
   satchel_principals principals = SATCHEL_PRINCIPALS_INIT;
   satchel_models models = SATCHEL_MODELS_INIT;
   satchel_tokenizer tokenizer = SATCHEL_TOKENIZER_INIT;
+  satchel_index index = SATCHEL_INDEX_INIT;
   satchel_prompt_parts table = SATCHEL_PROMPT_PARTS_INIT;
 };
 
@@ -73,10 +80,11 @@ std::shared_ptr<PromptCache> open(const py::object& config, const py::object& ho
                                   const py::object& log, const py::object& clock,
                                   const py::object& monotonic, const py::object& principals,
                                   const py::object& models, const py::object& versions,
-                                  const py::object& tokenize) {
+                                  const py::object& tokenize, const py::object& render,
+                                  const py::object& index) {
   const Buffer json(config);
   satchel_library* host = open_library(host_config, host_callbacks(log, clock, monotonic));
-  const Parts parts(principals, models, versions, tokenize);
+  const Parts parts(principals, models, versions, tokenize, render, index);
   satchel_prompt_cache* handle = nullptr;
   satchel_error error = SATCHEL_ERROR_INIT;
   // The cache keeps what it needs of the host.
@@ -93,11 +101,12 @@ std::shared_ptr<PromptCache> open(const py::object& config, const py::object& ho
 }
 
 // Runs once, by atexit: closes what is open while Python still works. A cache with a thread stuck
-// inside (in a callback that does not return, say) would block its close for good: it only gets the
-// time to write what it was handed, and is left to the operating system.
+// inside, the host's or one of the library's own (in a callback that does not return, say), would
+// block its close for good: it only gets the time to write what it was handed, and is left to the
+// operating system.
 void close_all_at_exit() {
   begin_exit();
-  const bool all_came_back = wait_for_calls(kExitPatience);
+  const bool all_came_back = wait_for_calls(kExitPatience) && wait_for_callbacks(kExitPatience);
   for (const auto& weak : std::exchange(open_caches(), {})) {
     const auto cache = weak.lock();
     if (!cache || cache->closed()) continue;
@@ -174,7 +183,7 @@ py::tuple PromptCache::index_counts() const {
         error);
   return py::make_tuple(counts.lookups, counts.lookup_failures, counts.hits, counts.entries_written,
                         counts.entries_refreshed, counts.entries_dropped, counts.entries_swept,
-                        counts.entries_waiting);
+                        counts.entries_waiting, counts.lookups_turned_away, counts.write_retries);
 }
 
 uint64_t PromptCache::max_body() const {
@@ -187,6 +196,16 @@ uint64_t PromptCache::max_body() const {
   return bytes;
 }
 
+py::bytes PromptCache::metrics() const {
+  OwnedBuffer out;
+  satchel_error error = SATCHEL_ERROR_INIT;
+  check(call_library([&, handle = handle_] {
+          return satchel_prompt_cache_metrics(handle, out.out(), &error);
+        }),
+        error);
+  return bytes(out.view());
+}
+
 void define_prompt_cache(py::module_& module) {
   py::class_<PromptCache, std::shared_ptr<PromptCache>> cache(module, "PromptCache");
   made_by_functions_only(cache);
@@ -195,10 +214,12 @@ void define_prompt_cache(py::module_& module) {
       .def("flush", &PromptCache::flush)
       .def("forget", &PromptCache::forget)
       .def("index_counts", &PromptCache::index_counts)
-      .def("max_body", &PromptCache::max_body);
+      .def("max_body", &PromptCache::max_body)
+      .def("metrics", &PromptCache::metrics);
   module.def("open_prompt_cache", &open, py::arg("config"), py::kw_only(), py::arg("host_config"),
              py::arg("log"), py::arg("clock"), py::arg("monotonic"), py::arg("principals"),
-             py::arg("models"), py::arg("versions"), py::arg("tokenize"));
+             py::arg("models"), py::arg("versions"), py::arg("tokenize"), py::arg("render"),
+             py::arg("index"));
   module.def("close_all_at_exit", &close_all_at_exit);
 }
 

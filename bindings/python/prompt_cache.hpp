@@ -26,6 +26,7 @@ class PromptCache {
   void forget();
   [[nodiscard]] py::tuple index_counts() const;
   [[nodiscard]] uint64_t max_body() const;
+  [[nodiscard]] py::bytes metrics() const;
 
  private:
   satchel_prompt_cache* handle_;  // guarded by Python's lock

@@ -2,9 +2,14 @@
 #include <pybind11/pybind11.h>
 #include <satchel/satchel.h>
 
+#include <memory>
+#include <utility>
+#include <vector>
+
 #include "arguments.hpp"
 #include "failure.hpp"
 #include "handle_class.hpp"
+#include "in_python.hpp"
 #include "interpreter.hpp"
 #include "prompt_cache.hpp"
 #include "request_head.hpp"
@@ -13,13 +18,47 @@
 namespace satchel_python {
 namespace {
 
+// What was dropped where it could not be freed: by the garbage collector, running in a callback on
+// a thread of the library. Guarded by Python's lock.
+std::vector<satchel_request*>& dropped_inside() {
+  static std::vector<satchel_request*> handles;
+  return handles;
+}
+
+void free_dropped() {
+  for (satchel_request* handle : std::exchange(dropped_inside(), {})) {
+    if (without_lock([&handle] { return satchel_request_free(&handle); }) == SATCHEL_ERR_BUSY) {
+      dropped_inside().push_back(handle);
+    }
+  }
+}
+
+// Frees what was kept for it, the callable that wants to know how classification ended.
+void classify_done(void* user, satchel_status status) noexcept {
+  auto* done = static_cast<py::object*>(user);
+  PyGILState_STATE state{};
+  if (!enter_python(&state)) return;  // the interpreter is gone, and with it whoever waited
+  try {
+    guarded_call(*done, [&]() -> satchel_status {
+      call_python(*done, py::make_tuple(status));
+      return SATCHEL_OK;
+    });
+    delete done;
+    leave_python(state);
+  } catch (abi::__forced_unwind&) {
+    park_thread();
+  }
+}
+
 class Request {
  public:
   explicit Request(satchel_request* handle) : handle_(handle) {}
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
   ~Request() {
-    if (handle_ != nullptr) without_lock([this] { return satchel_request_free(&handle_); });
+    if (handle_ == nullptr) return;
+    const satchel_status status = without_lock([this] { return satchel_request_free(&handle_); });
+    if (status == SATCHEL_ERR_BUSY) dropped_inside().push_back(handle_);
   }
 
   [[nodiscard]] bool closed() const { return handle_ == nullptr; }
@@ -46,6 +85,40 @@ class Request {
     check(call_library([&] { return satchel_request_classify(handle_, &error); }), error);
   }
 
+  // Does not wait; done(status) is called once, on a thread of the library or in here, unless this
+  // throws.
+  void classify_start(const py::object& done) {
+    const Turn turn(busy_);
+    auto user = std::make_unique<py::object>(done);
+    satchel_error error = SATCHEL_ERROR_INIT;
+    const satchel_status status = call_library([&] {
+      // The library may be done with it before this call returns.
+      py::object* handed_over = user.release();
+      const satchel_status started =
+          satchel_request_classify_start(handle_, classify_done, handed_over, &error);
+      if (started != SATCHEL_OK) user.reset(handed_over);
+      return started;
+    });
+    check(status, error);
+  }
+
+  int descriptor() {
+    const Turn turn(busy_);
+    int32_t fd = -1;
+    satchel_error error = SATCHEL_ERROR_INIT;
+    check(call_library([&] { return satchel_request_descriptor(handle_, &fd, &error); }), error);
+    return fd;
+  }
+
+  void no_wait() {
+    const Turn turn(busy_);
+    satchel_error error = SATCHEL_ERROR_INIT;
+    check(call_library([&] { return satchel_request_no_wait(handle_, &error); }), error);
+  }
+
+  // Of the last write or end.
+  [[nodiscard]] bool pending() const { return pending_; }
+
   int response(int http_status, const py::object& content_type,
                const py::object& content_encoding) {
     const Turn turn(busy_);
@@ -66,10 +139,10 @@ class Request {
     const Buffer buffer(data);
     satchel_view out{nullptr, 0};
     satchel_error error = SATCHEL_ERROR_INIT;
-    check(call_library([&] {
-            return satchel_request_write(handle_, buffer.data(), buffer.size(), &out, &error);
-          }),
-          error);
+    const satchel_status status = call_library(
+        [&] { return satchel_request_write(handle_, buffer.data(), buffer.size(), &out, &error); });
+    check(status, error);
+    pending_ = status == SATCHEL_PENDING;
     return bytes_out(out, data, buffer);
   }
 
@@ -77,7 +150,10 @@ class Request {
     const Turn turn(busy_);
     satchel_view out{nullptr, 0};
     satchel_error error = SATCHEL_ERROR_INIT;
-    check(call_library([&] { return satchel_request_end(handle_, &out, &error); }), error);
+    const satchel_status status =
+        call_library([&] { return satchel_request_end(handle_, &out, &error); });
+    check(status, error);
+    pending_ = status == SATCHEL_PENDING;
     return bytes(out);
   }
 
@@ -110,12 +186,14 @@ class Request {
  private:
   satchel_request* handle_;
   bool busy_ = false;  // guarded by Python's lock
+  bool pending_ = false;
 };
 
 // None: not the library's business.
 py::object new_request(const PromptCache& cache, const py::object& method, const py::object& target,
                        const py::object& authorization, const py::object& api_key,
                        const py::object& principal) {
+  if (!dropped_inside().empty()) free_dropped();
   const RequestHead head(method, target, authorization, api_key, principal);
   satchel_request* handle = nullptr;
   satchel_error error = SATCHEL_ERROR_INIT;
@@ -142,7 +220,11 @@ void define_request(py::module_& module) {
   made_by_functions_only(request);
   request.def_property_readonly("closed", &Request::closed)
       .def("body", &Request::body)
+      .def_property_readonly("pending", &Request::pending)
       .def("classify", &Request::classify)
+      .def("classify_start", &Request::classify_start)
+      .def("descriptor", &Request::descriptor)
+      .def("no_wait", &Request::no_wait)
       .def("response", &Request::response)
       .def("end", &Request::end)
       .def("abort", &Request::abort)

@@ -30,27 +30,6 @@ class NoTranscripts final : public Transcripts {
   }
 };
 
-// The host's way first, ours for what it does not handle.
-class WithBuiltIn final : public core::Transport {
- public:
-  WithBuiltIn(std::unique_ptr<core::Transport> host, std::unique_ptr<core::Transport> built_in)
-      : host_(std::move(host)), built_in_(std::move(built_in)) {}
-
-  core::Result<core::HttpAnswer> send(const core::HttpRequest& request) override {
-    core::Result<core::HttpAnswer> answer = host_->send(request);
-    const bool handled = answer.ok() || answer.error().status != core::Status::kNotHandled;
-    return handled ? std::move(answer) : built_in_->send(request);
-  }
-  void stop() override {
-    host_->stop();
-    built_in_->stop();
-  }
-
- private:
-  const std::unique_ptr<core::Transport> host_;
-  const std::unique_ptr<core::Transport> built_in_;
-};
-
 CascadeParts with_built_ins(const Config& config, CascadeParts parts, core::Clock& clock,
                             core::Log& log) {
   if (!config.cache) {
@@ -67,13 +46,9 @@ CascadeParts with_built_ins(const Config& config, CascadeParts parts, core::Cloc
   if (parts.transcripts == nullptr) {
     parts.transcripts = make_built_in_transcripts(config, parts, clock, log);
   }
-  std::unique_ptr<core::Transport> curl =
-      core::make_curl_transport({parts.user_agent, config.ca_file}, log);
-  if (parts.transport == nullptr) {
-    parts.transport = std::move(curl);
-  } else {
-    parts.transport = std::make_unique<WithBuiltIn>(std::move(parts.transport), std::move(curl));
-  }
+  parts.transport =
+      core::with_built_in(std::move(parts.transport),
+                          core::make_curl_transport({parts.user_agent, config.ca_file}, log));
   return parts;
 }
 

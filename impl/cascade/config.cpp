@@ -1,8 +1,6 @@
 #include "cascade/config.hpp"
 
-#include <algorithm>
-#include <array>
-
+#include "core/base_url.hpp"
 #include "core/config_reader.hpp"
 
 namespace satchel::cascade {
@@ -10,36 +8,6 @@ namespace {
 
 constexpr std::int64_t kDayMillis = 86'400'000;
 constexpr std::int64_t kYearSeconds = 366 * 86'400;
-
-// The host of a URL, in lower case letters where it is written so.
-std::string_view host_of(std::string_view url) {
-  url.remove_prefix(url.find("://") + 3);
-  url = url.substr(0, url.find_first_of("/?#"));
-  if (const std::size_t at = url.rfind('@'); at != std::string_view::npos)
-    url.remove_prefix(at + 1);
-  if (url.starts_with('[')) return url.substr(0, url.find(']') + 1);
-  return url.substr(0, url.find(':'));
-}
-
-// Names and addresses that never leave the machine.
-bool is_this_machine(std::string_view host) {
-  const bool digits = host.find_first_not_of("0123456789.") == std::string_view::npos;
-  return host == "localhost" || host == "[::1]" || (digits && host.starts_with("127."));
-}
-
-void check_base_url(core::ConfigReader& reader, const std::string& url, bool plain_http) {
-  const bool https = url.starts_with("https://");
-  const bool http = url.starts_with("http://");
-  if (!https && !http) {
-    reader.reject("api_base_url", "expected https://..., got \"" + url + "\"");
-  } else if (host_of(url).empty()) {
-    reader.reject("api_base_url", "names no host");
-  } else if (http && !plain_http && !is_this_machine(host_of(url))) {
-    reader.reject("api_base_url",
-                  "plain http would show the token to everybody on the way; if that is meant, set "
-                  "\"plain_http\"");
-  }
-}
 
 void read_depth(core::ConfigReader& reader, Config& config) {
   std::string all = "all";
@@ -71,7 +39,7 @@ core::Result<Config> read_cascade_config(std::string_view text) {
     bool plain_http = false;
     reader.text("api_base_url", config.api_base_url);
     reader.boolean("plain_http", plain_http);
-    check_base_url(reader, config.api_base_url, plain_http);
+    core::check_base_url(reader, "api_base_url", config.api_base_url, plain_http);
     reader.text("ca_file", config.ca_file);
     reader.integer("timeout_ms", config.timeout_ms, 1, kDayMillis);
     reader.integer("cache_duration_s", config.cache_duration_s, 0, kYearSeconds);

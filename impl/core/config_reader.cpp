@@ -105,6 +105,14 @@ void ConfigReader::text(const char* key, std::string& value) {
   value = item->valuestring;
 }
 
+void ConfigReader::secret(const char* key, Secret& value) {
+  const cJSON* item = take(key);
+  if (item == nullptr) return;
+  if (cJSON_IsString(item) == 0) return reject(key, expected("a string", item));
+  value = Secret(std::string_view(item->valuestring));
+  wipe(item->valuestring, value.view().size());
+}
+
 void ConfigReader::texts(const char* key, std::vector<std::string>& values) {
   const cJSON* item = take(key);
   if (item == nullptr) return;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/result.hpp"
+#include "core/secret.hpp"
 
 struct cJSON;
 
@@ -22,6 +23,8 @@ class ConfigReader {
   void boolean(const char* key, bool& value);
   void integer(const char* key, std::int64_t& value, std::int64_t min, std::int64_t max);
   void text(const char* key, std::string& value);
+  // A text that is wiped where it was read, as far as that is ours.
+  void secret(const char* key, Secret& value);
   // Either of them; the other is left as it is.
   void text_or_integer(const char* key, std::string& text, std::int64_t& number, std::int64_t min,
                        std::int64_t max);

@@ -39,11 +39,20 @@ const char* log_level_name(LogLevel level) {
 }
 
 bool LogOnce::due(std::int64_t monotonic_ns, std::uint64_t* suppressed) {
+  constexpr int kMostTurns = 5;
   const std::lock_guard lock(mutex_);
-  if (logged_ && monotonic_ns - last_ns_ < quiet_ns_) {
+  const bool new_series = turns_ == 0 || monotonic_ns - first_ns_ >= quiet_ns_;
+  const bool quiet =
+      logged_ ? monotonic_ns - last_ns_ < quiet_ns_ : !new_series && turns_ >= kMostTurns;
+  if (quiet) {
     ++suppressed_;
     return false;
   }
+  if (new_series) {
+    first_ns_ = monotonic_ns;
+    turns_ = 0;
+  }
+  ++turns_;
   *suppressed = suppressed_;
   suppressed_ = 0;
   last_ns_ = monotonic_ns;

@@ -42,7 +42,8 @@ class StderrLog final : public Log {
 const char* log_level_name(LogLevel level);
 
 // Says a repeating fact once, then again only after it was gone or after `quiet_ns`: a disk that is
-// full is one line in the log, not a thousand. Any thread.
+// full is one line in the log, not a thousand. A fact that comes and goes all the time is said five
+// times in `quiet_ns`. Any thread.
 class LogOnce {
  public:
   explicit LogOnce(std::int64_t quiet_ns) : quiet_ns_(quiet_ns) {}
@@ -57,6 +58,8 @@ class LogOnce {
   const std::int64_t quiet_ns_;
   std::mutex mutex_;
   std::int64_t last_ns_ = 0;
+  std::int64_t first_ns_ = 0;  // of the `turns_` that it was said
+  int turns_ = 0;
   std::uint64_t suppressed_ = 0;
   std::atomic<bool> logged_{false};
 };

@@ -22,6 +22,7 @@ enum class Status : std::int32_t {
   kWait = 8,
   kNotStored = 9,
   kOversized = 10,
+  kPending = 11,
   kArgument = -1,
   kHandle = -2,
   kState = -3,

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,5 +47,9 @@ class Transport {
   // Ends what is being sent, soon, with kIo; and whatever comes later. Any thread.
   virtual void stop() = 0;
 };
+
+// The host's way first, ours for what it does not handle (kNotHandled). `host` may be null.
+std::unique_ptr<Transport> with_built_in(std::unique_ptr<Transport> host,
+                                         std::unique_ptr<Transport> built_in);
 
 }  // namespace satchel::core

@@ -14,14 +14,16 @@ class ByteEstimate final : public Tokenizer {
  public:
   [[nodiscard]] bool wants_text() const override { return false; }
 
-  core::Result<std::vector<ModelVersions>> versions(std::string_view model) override {
+  core::Result<std::vector<ModelVersions>> versions(std::string_view model,
+                                                    Patience /*patience*/) override {
     std::vector<ModelVersions> models;
     models.push_back({std::string(model), kVersion, {}});
     return models;
   }
 
   core::Result<std::vector<std::uint32_t>> tokenize(std::string_view /*model*/,
-                                                    std::span<const Segment> segments) override {
+                                                    std::span<const Segment> segments,
+                                                    Patience /*patience*/) override {
     std::vector<std::uint32_t> cumulative;
     cumulative.reserve(segments.size());
     std::uint64_t bytes = 0;

@@ -41,182 +41,338 @@ void add_creation(CacheUsage& usage, Tier tier, std::uint64_t tokens) {
   }
 }
 
+Metrics::TokenizerOutcome outcome_of(const Error& error) {
+  switch (tokenizer_fault(error)) {
+    case TokenizerFault::kUnmapped:
+      return Metrics::TokenizerOutcome::kUnmapped;
+    case TokenizerFault::kNoTemplate:
+    case TokenizerFault::kRenderFailed:
+      return Metrics::TokenizerOutcome::kRefused;
+    case TokenizerFault::kBadAnswer:
+      return Metrics::TokenizerOutcome::kHttpError;
+    case TokenizerFault::kOutOfReach:
+      break;
+  }
+  return Metrics::TokenizerOutcome::kTransportError;
+}
+
+Error wrong_number(std::size_t counts, std::size_t segments) {
+  return tokenizer_error(TokenizerFault::kBadAnswer, std::to_string(counts) + " counts for " +
+                                                         std::to_string(segments) + " segments");
+}
+
 }  // namespace
 
-Classifier::Classifier(ClassifierParts parts, Index& index, std::int64_t deadline_ns,
-                       core::Clock& clock, core::Log& log)
+Classifier::Classifier(ClassifierParts parts, Index& index, ClassifierSettings settings,
+                       Metrics& metrics, core::Clock& clock, core::Log& log)
     : parts_(std::move(parts)),
       index_(index),
-      deadline_ns_(deadline_ns),
+      deadline_ns_(settings.deadline_ns),
+      exact_(settings.exact && parts_.tokenizer->can_render()),
+      metrics_(metrics),
       clock_(clock),
       log_(log),
-      principals_(kPrincipalTtl, kMaxRemembered),
-      models_(kModelTtl, kMaxRemembered),
-      versions_(kVersionsTtl, kMaxRemembered),
+      principals_(kPrincipalTtl, kMaxRemembered, clock),
+      models_(kModelTtl, kMaxRemembered, clock),
+      versions_(kVersionsTtl, kMaxRemembered, clock),
       principal_trouble_(kQuiet),
       model_trouble_(kQuiet),
       tokenizer_trouble_(kQuiet),
+      render_trouble_(kQuiet),
       deadline_trouble_(kQuiet) {}
 
-Outcome Classifier::classify(const Asker& asker, std::string_view model,
-                             const PromptDigest* digest) {
-  const std::int64_t started = clock_.monotonic_ns();
-  const std::optional<std::string> principal = resolve_principal(asker);
-  if (!principal) return {};
-  const std::optional<ModelConfig> config = resolve_model(model);
-  if (!config || !config->enabled) return {};
-  if (digest == nullptr) return zero(true);
-  if (digest->breakpoints().empty()) return zero(false);
-  Outcome outcome = classify_active(*principal, model, *config, *digest);
-  if (clock_.monotonic_ns() - started > deadline_ns_) {
-    warn(deadline_trouble_, "took longer than classify_deadline_ms, answered as inactive", {});
-    return {};
-  }
-  return outcome;
+template <class Ask>
+auto Classifier::timed(Metrics::TokenizerCall call, Ask ask) {
+  const std::int64_t began = clock_.monotonic_ns();
+  auto answer = ask();
+  metrics_.tokenizer_ns.observe(clock_.monotonic_ns() - began);
+  metrics_.tokenizer_requests[static_cast<std::size_t>(call)].add(
+      answer ? Metrics::TokenizerOutcome::kOk : outcome_of(answer.error()));
+  return answer;
 }
 
-// From here on the model is enabled: whatever fails is zero, in the same shape.
-Outcome Classifier::classify_active(std::string_view principal, std::string_view model,
-                                    const ModelConfig& config, const PromptDigest& digest) {
-  ModelVersions versions;
-  switch (resolve_versions(model, versions)) {
-    case Mapping::kMapped:
-      break;
-    case Mapping::kUnmapped:
-      return zero(false);
-    case Mapping::kUnreachable:
-      return zero(true);
+KeptText Classifier::wants_text() const {
+  if (exact_) return KeptText::kAll;  // what a template refuses is estimated over the whole prompt
+  return parts_.tokenizer->wants_text() ? KeptText::kMarked : KeptText::kNone;
+}
+
+Outcome Classifier::classify(const Question& question, Patience patience) {
+  const std::int64_t began = clock_.monotonic_ns();
+  patience.until_ns = std::min(patience.until_ns, began + deadline_ns_);
+  Outcome outcome = classify_now(question, patience);
+  metrics_.classify_ns.observe(clock_.monotonic_ns() - began);
+  if (!patience.over(clock_)) return outcome;
+  const bool gone = patience.given_up != nullptr && patience.given_up->load();
+  if (!gone) {
+    warn(deadline_trouble_, "took longer than classify_deadline_ms, answered as inactive", {}, {});
   }
+  return {};
+}
+
+Outcome Classifier::classify_now(const Question& question, Patience patience) {
+  const std::optional<std::string> principal = resolve_principal(question.asker, patience);
+  if (!principal || patience.over(clock_)) return {};
+  const std::optional<ModelConfig> config = resolve_model(question.model, patience);
+  if (!config || !config->enabled) return {};
+  if (question.digest == nullptr) return skip(Metrics::Skip::kUnparseable, true);
+  if (question.digest->breakpoints().empty()) return skip(Metrics::Skip::kNoMarkers, false);
+  return classify_active(*principal,
+                         {question.model, *config, *question.digest, question.forwarded, patience});
+}
+
+// From here on the model is enabled: whatever fails is zero, in the same shape. What is over by
+// then is made inactive by classify().
+Outcome Classifier::classify_active(std::string_view principal, const Asked& asked) {
+  const PromptDigest& digest = asked.digest;
+  const auto mapping = resolve_versions(asked.model, asked.patience);
+  if (!mapping) return skip(Metrics::Skip::kTokenizerUnreachable, true);
+  const std::optional<ModelVersions>& versions = *mapping;
+  if (!versions) return skip(Metrics::Skip::kTokenizerUnmapped, false);
+
   Outcome outcome = zero(false);
   Scope& scope = outcome.commit.scope;
-  scope = {std::string(principal), std::string(model), versions.tokenizer};
+  scope = {std::string(principal), std::string(asked.model), versions->tokenizer};
+  // Exact counts mean something else than sums of segments, and change with the template: entries
+  // of either must not be read as the other. A fallback does not change the scope of a model.
+  const bool exactly = exact_ && !versions->chat_template.empty();
+  if (exactly) scope.tokenizer_version.append("+").append(versions->chat_template);
 
-  Read read;
-  if (!find_read(scope, digest, read)) return zero(true);
-  if (read.found) {
-    outcome.usage.read = read.entry.cumulative_token_count;
-    outcome.commit.refresh = Refresh{read.entry.hash, clock_.unix_ns() + tier_ns(read.entry.tier)};
+  if (asked.patience.over(clock_)) return zero(true);
+  std::optional<Read> read;
+  if (!find_read(scope, digest, read)) return skip(Metrics::Skip::kIndexFailed, true);
+  std::optional<KnownPrefix> known;
+  if (read) {
+    known = read->prefix;
+    outcome.usage.read = known->tokens;
+    outcome.commit.refresh =
+        Refresh{read->entry.hash, clock_.unix_ns() + tier_ns(read->entry.tier)};
     // All that is marked is there already. The floor is not asked: it was when this was written.
-    if (read.block == digest.breakpoints().back().block) return outcome;
+    if (known->block == digest.breakpoints().back().block) return outcome;
   }
-  std::vector<std::uint64_t> counts;
-  if (!count(model, digest, read, counts)) return zero(true);
-  if (counts.back() < config.min_prefix_tokens) return zero(false);
-  add_writes(digest, read, counts, outcome);
+  BreakpointCounts counts;
+  if (!count(asked, exactly, known, counts, outcome)) return zero(true);
+  const auto deepest = std::find_if(counts.rbegin(), counts.rend(),
+                                    [](const auto& count) { return count.has_value(); });
+  if (deepest == counts.rend()) return skip(Metrics::Skip::kRenderFailed, false);
+  if (**deepest < asked.config.min_prefix_tokens) return skip(Metrics::Skip::kBelowFloor, false);
+  add_writes(digest, counts, known, outcome);
   return outcome;
 }
 
-// Every breakpoint beyond the read becomes an entry; the span it closes is creation of its tier.
-void Classifier::add_writes(const PromptDigest& digest, const Read& read,
-                            const std::vector<std::uint64_t>& counts, Outcome& outcome) {
+// Every counted breakpoint beyond the read becomes an entry; the span it closes is creation of its
+// tier.
+void Classifier::add_writes(const PromptDigest& digest, const BreakpointCounts& counts,
+                            const std::optional<KnownPrefix>& known, Outcome& outcome) {
   const std::int64_t now = clock_.unix_ns();
   std::uint64_t boundary = outcome.usage.read;
-  for (std::size_t i = 0; i < digest.breakpoints().size(); ++i) {
+  for (std::size_t i = 0; i < counts.size(); ++i) {
     const Breakpoint& breakpoint = digest.breakpoints()[i];
-    if (read.found && breakpoint.block <= read.block) continue;
-    add_creation(outcome.usage, breakpoint.tier, counts[i] > boundary ? counts[i] - boundary : 0);
-    boundary = counts[i];
+    if (!counts[i] || (known && breakpoint.block <= known->block)) continue;
+    const std::uint64_t tokens = *counts[i];
+    add_creation(outcome.usage, breakpoint.tier, tokens > boundary ? tokens - boundary : 0);
+    boundary = tokens;
     outcome.commit.writes.push_back({digest.hash_of(breakpoint.block),
                                      static_cast<std::uint32_t>(std::min<std::uint64_t>(
-                                         counts[i], std::numeric_limits<std::uint32_t>::max())),
+                                         tokens, std::numeric_limits<std::uint32_t>::max())),
                                      breakpoint.tier, now + tier_ns(breakpoint.tier)});
   }
 }
 
-std::optional<std::string> Classifier::resolve_principal(const Asker& asker) {
+std::optional<std::string> Classifier::resolve_principal(const Asker& asker, Patience patience) {
   if (!asker.principal.empty()) return asker.principal;
   if (asker.api_key.empty()) return std::nullopt;
   const core::Hash256 hash = core::sha256(asker.api_key);
   const std::string remembered_as(hash.begin(), hash.end());
-  if (auto known = principals_.get(remembered_as, clock_.monotonic_ns())) return *known;
-  Result<std::optional<std::string>> resolved = parts_.principals->resolve(asker.api_key);
+  Metrics::Resolved how{};
+  Result<std::optional<std::string>> resolved = principals_.get(
+      remembered_as, patience, [&] { return parts_.principals->resolve(asker.api_key); }, how);
   if (!resolved) {
-    warn(principal_trouble_, "the principal cannot be resolved, not caching", resolved.error());
+    metrics_.principals.add(how);
+    warn(principal_trouble_, "the principal cannot be resolved, not caching", resolved.error(),
+         patience);
     return std::nullopt;
   }
-  principals_.put(remembered_as, *resolved, clock_.monotonic_ns());
+  metrics_.principals.add(*resolved ? how : Metrics::Resolved::kUnknownKey);
   return *resolved;
 }
 
-std::optional<ModelConfig> Classifier::resolve_model(std::string_view model) {
-  const std::string name(model);
-  if (auto known = models_.get(name, clock_.monotonic_ns())) return known;
-  const Result<ModelConfig> resolved = parts_.models->resolve(model);
-  if (!resolved) {
-    warn(model_trouble_, "the model's configuration cannot be resolved, not caching",
-         resolved.error());
-    return std::nullopt;
-  }
-  models_.put(name, *resolved, clock_.monotonic_ns());
-  return *resolved;
+std::optional<ModelConfig> Classifier::resolve_model(std::string_view model, Patience patience) {
+  Metrics::Resolved how{};
+  const Result<ModelConfig> resolved = models_.get(
+      std::string(model), patience, [&] { return parts_.models->resolve(model); }, how);
+  metrics_.model_configs.add(how);
+  if (resolved) return *resolved;
+  warn(model_trouble_, "the model's configuration cannot be resolved, not caching",
+       resolved.error(), patience);
+  return std::nullopt;
 }
 
-Classifier::Mapping Classifier::resolve_versions(std::string_view model, ModelVersions& versions) {
-  const std::string name(model);
-  auto known = versions_.get(name, clock_.monotonic_ns());
-  if (!known) {
-    const Result<std::vector<ModelVersions>> listed = parts_.tokenizer->versions(model);
-    if (!listed) {
-      // Not remembered: caching resumes with the first request after it is back.
-      warn(tokenizer_trouble_, "the tokenizer's versions are out of reach, not caching",
-           listed.error());
-      return Mapping::kUnreachable;
+std::optional<std::optional<ModelVersions>> Classifier::resolve_versions(std::string_view model,
+                                                                         Patience patience) {
+  Metrics::Resolved how{};
+  Result<std::optional<ModelVersions>> resolved = versions_.get(
+      std::string(model), patience, [&] { return list_versions(model, patience); }, how);
+  metrics_.tokenizer_versions.add(how);
+  if (resolved) return *resolved;
+  // Not remembered: caching resumes with the first request after it is back.
+  warn(tokenizer_trouble_, "the tokenizer's versions are out of reach, not caching",
+       resolved.error(), patience);
+  return std::nullopt;
+}
+
+Result<std::optional<ModelVersions>> Classifier::list_versions(std::string_view model,
+                                                               Patience patience) {
+  const Result<std::vector<ModelVersions>> listed = timed(Metrics::TokenizerCall::kVersions, [&] {
+    return parts_.tokenizer->versions(model, patience);
+  });
+  if (!listed) return listed.error();
+  std::optional<ModelVersions> found;
+  for (const ModelVersions& listed_model : *listed) {
+    if (listed_model.model == model) {
+      found = listed_model;
+    } else {
+      versions_.put(listed_model.model, listed_model);
     }
-    known.emplace();
-    for (const ModelVersions& listed_model : *listed) {
-      if (listed_model.model == model) {
-        *known = listed_model;
-      } else {
-        versions_.put(listed_model.model, listed_model, clock_.monotonic_ns());
-      }
-    }
-    versions_.put(name, *known, clock_.monotonic_ns());
   }
-  if (!*known) return Mapping::kUnmapped;
-  versions = **known;
-  return Mapping::kMapped;
+  return found;
 }
 
 // The deepest live prefix. False: the index cannot say, so nothing may be claimed as new either.
-bool Classifier::find_read(const Scope& scope, const PromptDigest& digest, Read& read) {
+bool Classifier::find_read(const Scope& scope, const PromptDigest& digest,
+                           std::optional<Read>& read) {
+  const std::int64_t began = clock_.monotonic_ns();
   const Result<std::optional<Entry>> found =
       index_.lookup(scope, digest.candidates(), clock_.unix_ns());
+  metrics_.lookup_ns.observe(clock_.monotonic_ns() - began);
   if (!found) return false;  // the index has logged why
   if (!*found) return true;
   const auto& candidates = digest.candidates();
   const auto match = std::find(candidates.begin(), candidates.end(), (*found)->hash);
   if (match == candidates.end()) return false;
-  read.found = true;
-  read.block = digest.candidate_blocks()[static_cast<std::size_t>(match - candidates.begin())];
-  read.entry = **found;
+  const auto at = static_cast<std::size_t>(match - candidates.begin());
+  read = {**found, {digest.candidate_blocks()[at], (*found)->cumulative_token_count}};
   return true;
 }
 
 // Tokens up to and including each breakpoint; those at or before the read are not counted again.
-bool Classifier::count(std::string_view model, const PromptDigest& digest, const Read& read,
-                       std::vector<std::uint64_t>& counts) {
-  const std::size_t first = read.found ? read.block + 1 : 0;
-  const std::vector<Segment> segments = digest.segments(first, digest.breakpoints().back().block);
-  const Result<std::vector<std::uint32_t>> cumulative = parts_.tokenizer->tokenize(model, segments);
+bool Classifier::count(const Asked& asked, bool exactly, const std::optional<KnownPrefix>& known,
+                       BreakpointCounts& counts, Outcome& outcome) {
+  if (exactly) {
+    const Counted counted = count_exactly(asked, known, counts, outcome);
+    if (counted != Counted::kFallBack) return counted == Counted::kDone;
+  }
+  return count_segments(asked, known, counts);
+}
+
+Classifier::Counted Classifier::count_exactly(const Asked& asked,
+                                              const std::optional<KnownPrefix>& known,
+                                              BreakpointCounts& counts, Outcome& outcome) {
+  const std::vector<Breakpoint>& breakpoints = asked.digest.breakpoints();
+  core::JsonTape tape;
+  if (Result<void> read = tape.read(asked.forwarded); !read) {
+    return render_failed(tokenizer_error(TokenizerFault::kRenderFailed, read.error().message),
+                         asked.patience);
+  }
+  RenderRequest request = render_request(tape);
+  const std::vector<Prefix> prefixes = prefixes_beyond(breakpoints, known);
+  request.prefixes = prefixes;
+  if (asked.patience.over(clock_)) return Counted::kFailed;
+  const Result<RenderCounts> rendered = timed(Metrics::TokenizerCall::kRender, [&] {
+    return parts_.tokenizer->render(asked.model, request, asked.patience);
+  });
+  if (!rendered) return render_failed(rendered.error(), asked.patience);
+  const RenderVerdict verdict = judge_render(*rendered, prefixes.size());
+  if (verdict != RenderVerdict::kUsable) {
+    const bool misaligned = verdict == RenderVerdict::kMisaligned;
+    metrics_.render_fallbacks.add(misaligned ? Metrics::RenderFallback::kMisaligned
+                                             : Metrics::RenderFallback::kNotMonotonic);
+    warn(render_trouble_,
+         misaligned ? "the tokenizer rendered another number of prefixes, counting segments"
+                    : "the tokenizer's counts of rendered prefixes shrink, counting segments",
+         {}, asked.patience);
+    return Counted::kFallBack;
+  }
+  counts = counts_of(*rendered, breakpoints, known);
+  if (rendered->total > 0) outcome.render_total = rendered->total;
+  if (!has_gaps(counts, breakpoints, known)) return Counted::kDone;
+  // Without an estimate a breakpoint stays uncounted: its span belongs to the next one counted.
+  const std::size_t blocks = asked.digest.kept_blocks();
+  const Result<std::vector<std::uint32_t>> plain = tokenize(asked, 0, blocks);
+  if (plain && plain->size() == blocks) {
+    fill_gaps(counts, breakpoints, known, *plain, rendered->total);
+  } else {
+    warn(render_trouble_, "what the template refuses cannot be estimated, not counting it",
+         plain ? wrong_number(plain->size(), blocks) : plain.error(), asked.patience);
+  }
+  return Counted::kDone;
+}
+
+Classifier::Counted Classifier::render_failed(const Error& error, Patience patience) {
+  switch (tokenizer_fault(error)) {
+    case TokenizerFault::kNoTemplate:
+      metrics_.render_fallbacks.add(Metrics::RenderFallback::kNoTemplate);
+      return Counted::kFallBack;
+    case TokenizerFault::kRenderFailed:
+      metrics_.render_fallbacks.add(Metrics::RenderFallback::kRenderFailed);
+      return Counted::kFallBack;
+    case TokenizerFault::kUnmapped:
+      metrics_.skips.add(Metrics::Skip::kTokenizerUnmapped);
+      return Counted::kFailed;
+    case TokenizerFault::kOutOfReach:
+    case TokenizerFault::kBadAnswer:
+      break;
+  }
+  metrics_.skips.add(Metrics::Skip::kRenderFailed);
+  warn(tokenizer_trouble_, "the tokenizer failed to render, not caching", error, patience);
+  return Counted::kFailed;
+}
+
+bool Classifier::count_segments(const Asked& asked, const std::optional<KnownPrefix>& known,
+                                BreakpointCounts& counts) {
+  const std::vector<Breakpoint>& breakpoints = asked.digest.breakpoints();
+  const std::size_t first = known ? known->block + 1 : 0;
+  const std::size_t segments = breakpoints.back().block + 1 - first;
+  const Result<std::vector<std::uint32_t>> cumulative = tokenize(asked, first, segments);
   if (!cumulative) {
-    warn(tokenizer_trouble_, "the tokenizer failed, not caching", cumulative.error());
+    metrics_.skips.add(Metrics::Skip::kTokenizeFailed);
+    warn(tokenizer_trouble_, "the tokenizer failed, not caching", cumulative.error(),
+         asked.patience);
     return false;
   }
-  if (cumulative->size() != segments.size()) {
+  if (cumulative->size() != segments) {
+    metrics_.skips.add(Metrics::Skip::kCountMismatch);
     warn(tokenizer_trouble_, "the tokenizer counted another number of segments, not caching",
-         {core::Status::kCallback, std::to_string(cumulative->size()) + " counts for " +
-                                       std::to_string(segments.size()) + " segments"});
+         wrong_number(cumulative->size(), segments), asked.patience);
     return false;
   }
-  const std::uint64_t base = read.found ? read.entry.cumulative_token_count : 0;
-  for (const Breakpoint& breakpoint : digest.breakpoints()) {
-    counts.push_back(breakpoint.block < first ? base
-                                              : base + (*cumulative)[breakpoint.block - first]);
+  const std::uint64_t base = known ? known->tokens : 0;
+  for (const Breakpoint& breakpoint : breakpoints) {
+    counts.emplace_back(breakpoint.block < first ? base
+                                                 : base + (*cumulative)[breakpoint.block - first]);
   }
   return true;
 }
 
-void Classifier::warn(core::LogOnce& once, std::string_view what, const Error& error) {
+// Plain tokens of `count` blocks from `first` on, each with those before it.
+Result<std::vector<std::uint32_t>> Classifier::tokenize(const Asked& asked, std::size_t first,
+                                                        std::size_t count) {
+  if (asked.patience.over(clock_)) {
+    return tokenizer_error(TokenizerFault::kOutOfReach, "no time left");
+  }
+  const std::vector<Segment> segments = asked.digest.segments(first, first + count - 1);
+  return timed(Metrics::TokenizerCall::kTokenize,
+               [&] { return parts_.tokenizer->tokenize(asked.model, segments, asked.patience); });
+}
+
+Outcome Classifier::skip(Metrics::Skip reason, bool degraded) {
+  metrics_.skips.add(reason);
+  return zero(degraded);
+}
+
+// What fails because nobody waits any more is no trouble of its own.
+void Classifier::warn(core::LogOnce& once, std::string_view what, const Error& error,
+                      Patience patience) {
+  if (patience.over(clock_)) return;
   std::uint64_t suppressed = 0;
   if (!once.due(clock_.monotonic_ns(), &suppressed)) return;
   std::string line(what);

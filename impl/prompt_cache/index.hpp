@@ -53,6 +53,8 @@ struct IndexCounts {
   std::uint64_t entries_dropped = 0;
   std::uint64_t entries_swept = 0;
   std::uint64_t entries_waiting = 0;
+  std::uint64_t lookups_turned_away = 0;  // failures for want of a free connection
+  std::uint64_t write_retries = 0;
 };
 
 // All calls from any thread.

@@ -26,11 +26,16 @@ class JsonFilter final : public ResponseFilter {
   core::Result<std::string_view> end() override {
     if (auto entered = gate_.enter(); !entered) return entered.take_error();
     const std::string_view out = passing_ ? std::string_view{} : edited();
+    if (pending_) {
+      gate_.leave();
+      return std::string_view{};
+    }
     gate_.leave_for_good();
     return out;
   }
 
   [[nodiscard]] const UsageSeen& seen() const override { return seen_; }
+  [[nodiscard]] bool pending() const override { return pending_; }
 
  private:
   std::string_view take(std::string_view chunk) {
@@ -54,9 +59,13 @@ class JsonFilter final : public ResponseFilter {
   }
 
   std::string_view edited() {
+    if (pending_ && judge_.must_wait()) return {};
+    pending_ = false;
     if (!tape_.read(held_)) return held_;
     const core::JsonValue usage = tape_.root().member("usage");
     if (!usage.is_object()) return held_;
+    pending_ = judge_.must_wait();
+    if (pending_) return {};
     core::JsonEdits edits;
     edit_usage(usage, judge_.judge(/*terminal=*/true), edits, seen_);
     if (edits.empty()) return held_;
@@ -70,6 +79,7 @@ class JsonFilter final : public ResponseFilter {
   UsageSeen seen_;
   bool begun_ = false;    // a byte that is no white space came
   bool passing_ = false;  // no object, or too long: nothing is held any more
+  bool pending_ = false;
   std::string held_;
   std::string edited_;
   core::JsonTape tape_;

@@ -6,9 +6,10 @@
 
 namespace satchel::prompt_cache {
 
-bool PendingCommits::add(const ScopeId& scope, Commit commit) {
+bool PendingCommits::add(Commit commit) {
   PendingCommit pending;
-  pending.scope = scope;
+  pending.scope_id = scope_id(commit.scope);
+  pending.scope = std::move(commit.scope);
   pending.writes = std::move(commit.writes);
   pending.refresh = commit.refresh;
   pending.taken_at = PendingCommit::Clock::now();
@@ -30,10 +31,10 @@ bool PendingCommits::add(const ScopeId& scope, Commit commit) {
 
 void PendingCommits::remember(const PendingCommit& commit) {
   for (const Entry& entry : commit.writes) {
-    states_[{commit.scope, entry.hash}] = {entry, std::nullopt, commit.number};
+    states_[{commit.scope_id, entry.hash}] = {entry, std::nullopt, commit.number};
   }
   if (!commit.refresh) return;
-  PendingState& state = states_[{commit.scope, commit.refresh->hash}];
+  PendingState& state = states_[{commit.scope_id, commit.refresh->hash}];
   if (state.entry) {
     state.entry->expires_at = commit.refresh->expires_at;
   } else {
@@ -91,8 +92,8 @@ std::size_t PendingCommits::pop_locked(std::size_t count) {
   };
   for (; count > 0; --count) {
     const PendingCommit& commit = queue_.front();
-    for (const Entry& entry : commit.writes) forget({commit.scope, entry.hash}, commit.number);
-    if (commit.refresh) forget({commit.scope, commit.refresh->hash}, commit.number);
+    for (const Entry& entry : commit.writes) forget({commit.scope_id, entry.hash}, commit.number);
+    if (commit.refresh) forget({commit.scope_id, commit.refresh->hash}, commit.number);
     entries += commit.size();
     last_done_ = commit.number;
     queue_.pop_front();

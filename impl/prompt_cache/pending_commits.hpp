@@ -22,7 +22,8 @@ namespace satchel::prompt_cache {
 struct PendingCommit {
   using Clock = std::chrono::steady_clock;
 
-  ScopeId scope{};
+  Scope scope;
+  ScopeId scope_id{};
   std::vector<Entry> writes;
   std::optional<Refresh> refresh;
   std::uint64_t number = 0;  // counts up from 1
@@ -44,7 +45,7 @@ class PendingCommits {
   explicit PendingCommits(std::size_t max_entries) : max_entries_(max_entries) {}
 
   // False: there is no room.
-  bool add(const ScopeId& scope, Commit commit);
+  bool add(Commit commit);
 
   [[nodiscard]] bool any() const { return waiting_.load(std::memory_order_acquire) != 0; }
   [[nodiscard]] std::size_t waiting() const { return waiting_.load(std::memory_order_relaxed); }

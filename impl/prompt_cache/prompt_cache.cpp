@@ -2,8 +2,9 @@
 
 #include <utility>
 
-#include "prompt_cache/memory_index.hpp"
-#include "prompt_cache/sqlite_index.hpp"
+#include "core/curl_transport.hpp"
+#include "prompt_cache/http_tokenizer.hpp"
+#include "prompt_cache/make_index.hpp"
 
 namespace satchel::prompt_cache {
 namespace {
@@ -13,42 +14,51 @@ namespace {
 constexpr std::size_t kKeptWorkspaces = 16;
 constexpr std::size_t kKeptBytes = std::size_t{4} << 20;
 
-std::shared_ptr<Index> make_index(const Config& config, core::Clock& clock, core::Log& log) {
-  const std::int64_t sweep_interval_ns = config.index.sweep_interval_ms * core::kNanosPerMilli;
-  if (config.index.kind == "sqlite") {
-    SqliteIndexOptions options;
-    options.path = config.index.path;
-    options.max_bytes = static_cast<std::uint64_t>(config.index.max_bytes);
-    options.sweep_interval_ns = sweep_interval_ns;
-    options.commit_deadline_ns = config.commit_deadline_ms * core::kNanosPerMilli;
-    return make_sqlite_index(options, clock, log);
+std::vector<std::string> model_names(const Config& config) {
+  std::vector<std::string> names;
+  for (const auto& [name, model] : config.models) {
+    if (name != "*") names.push_back(name);
   }
-  MemoryIndexOptions options;
-  options.max_entries = static_cast<std::size_t>(config.index.max_entries);
-  options.sweep_interval_ns = sweep_interval_ns;
-  return make_memory_index(options, clock, log);
+  return names;
 }
 
-ClassifierParts with_built_ins(ClassifierParts parts, const Config& config) {
+ClassifierParts with_built_ins(ClassifierParts parts, const Config& config, Metrics& metrics,
+                               core::Clock& clock, core::Log& log) {
   if (!parts.principals) parts.principals = make_key_principals();
   if (!parts.models) parts.models = make_model_table(config.models);
-  if (!parts.tokenizer) parts.tokenizer = make_byte_estimate();
+  if (parts.tokenizer) return parts;
+  if (config.tokenizer.url.empty()) {
+    parts.tokenizer = make_byte_estimate();
+    return parts;
+  }
+  std::unique_ptr<core::Transport> transport = core::with_built_in(
+      std::move(parts.transport),
+      core::make_curl_transport({parts.user_agent, config.tokenizer.ca_file}, log));
+  parts.tokenizer =
+      make_http_tokenizer(config.tokenizer, std::move(transport), metrics.tokenizer_retries, clock);
   return parts;
 }
 
 }  // namespace
 
-PromptCache::PromptCache(Config config, ClassifierParts parts, core::Clock& clock, core::Log& log)
+PromptCache::PromptCache(Config config, ClassifierParts parts,
+                         std::unique_ptr<IndexBackend> host_index, core::Clock& clock,
+                         core::Log& log)
     : config_(std::move(config)),
-      index_(make_index(config_, clock, log)),
-      classifier_(std::make_unique<Classifier>(with_built_ins(std::move(parts), config_), *index_,
-                                               config_.classify_deadline_ms * core::kNanosPerMilli,
-                                               clock, log)) {
+      clock_(clock),
+      metrics_(model_names(config_)),
+      index_(make_index(config_, std::move(host_index), clock, log)),
+      classifier_(std::make_unique<Classifier>(
+          with_built_ins(std::move(parts), config_, metrics_, clock, log), *index_,
+          ClassifierSettings{classify_deadline_ns(), config_.exact}, metrics_, clock, log)),
+      pool_(static_cast<std::size_t>(config_.classify_threads),
+            static_cast<std::size_t>(config_.classify_queue)) {
   // Giving back happens in destructors, which must not fail for want of memory.
   workspaces_.reserve(kKeptWorkspaces);
 }
 
 void PromptCache::shut_down() {
+  pool_.stop();
   classifier_.reset();
   index_.reset();
 }

@@ -1,5 +1,5 @@
-// One prompt cache: its configuration, its index, its classifier, and the memory that requests
-// borrow while they are parsed.
+// One prompt cache: its configuration, its index, its classifier and the threads it may run on, and
+// the memory that requests borrow while they are parsed.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,12 @@
 #include "core/json_tape.hpp"
 #include "core/log.hpp"
 #include "core/sha256.hpp"
+#include "prompt_cache/classification_pool.hpp"
 #include "prompt_cache/classifier.hpp"
 #include "prompt_cache/config.hpp"
 #include "prompt_cache/index.hpp"
+#include "prompt_cache/index_backend.hpp"
+#include "prompt_cache/metrics.hpp"
 #include "prompt_cache/prompt.hpp"
 
 namespace satchel::prompt_cache {
@@ -33,15 +36,27 @@ struct Workspace {
 
 class PromptCache {
  public:
-  // Parts that are null get their built-in. `clock` and `log` must outlive it.
-  PromptCache(Config config, ClassifierParts parts, core::Clock& clock, core::Log& log);
+  // Parts that are null get their built-in; `host_index` is null where the configuration says which
+  // index it is. `clock` and `log` must outlive it.
+  PromptCache(Config config, ClassifierParts parts, std::unique_ptr<IndexBackend> host_index,
+              core::Clock& clock, core::Log& log);
 
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] Index& index() { return *index_; }
+  [[nodiscard]] Metrics& metrics() { return metrics_; }
   [[nodiscard]] Classifier& classifier() { return *classifier_; }
+  [[nodiscard]] core::Clock& clock() { return clock_; }
+  [[nodiscard]] std::int64_t classify_deadline_ns() const {
+    return config_.classify_deadline_ms * core::kNanosPerMilli;
+  }
 
-  // Writes what was committed and lets go of the index and of the parts, while requests may still
-  // hold this object: from then on they may only be freed.
+  // Does not wait: on the library's own threads.
+  void classify_later(const std::shared_ptr<Classification>& classification) {
+    pool_.add(classification, *classifier_);
+  }
+
+  // Ends what waits to be classified, writes what was committed and lets go of the index and of the
+  // parts, while requests may still hold this object: from then on they may only be freed.
   void shut_down();
 
   // A workspace to use until it goes out of scope; then it is kept for the next.
@@ -64,8 +79,11 @@ class PromptCache {
   void give_back(std::unique_ptr<Workspace> workspace);
 
   const Config config_;
+  core::Clock& clock_;
+  Metrics metrics_;
   std::shared_ptr<Index> index_;
   std::unique_ptr<Classifier> classifier_;
+  ClassificationPool pool_;
 
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;

@@ -7,25 +7,25 @@ namespace satchel::prompt_cache {
 using core::JsonCanonical;
 using core::Sha256;
 
-void PromptDigest::make(const Prompt& prompt, bool keep_text, JsonCanonical& canonical,
+void PromptDigest::make(const Prompt& prompt, KeptText keep, JsonCanonical& canonical,
                         Sha256& hash) {
   breakpoints_ = prompt.breakpoints();
   candidates_.clear();
   candidate_blocks_.clear();
   text_ends_.clear();
   texts_.clear();
-  keeps_text_ = keep_text;
+  keeps_text_ = keep != KeptText::kNone;
   if (breakpoints_.empty()) return;
 
   const std::size_t deepest = breakpoints_.back().block;
-  text_ends_.reserve(deepest + 1);
+  text_ends_.reserve(keep == KeptText::kAll ? prompt.blocks().size() : deepest + 1);
   hash.reset();
   std::string storage;
   std::uint64_t text_end = 0;
   auto breakpoint = breakpoints_.begin();
   for (std::size_t i = 0; i <= deepest; ++i) {
     const Block& block = prompt.blocks()[i];
-    if (keep_text) {
+    if (keeps_text_) {
       const std::string_view text = prompt.text(block, canonical, storage);
       texts_.append(text);
       text_end += text.size();
@@ -39,6 +39,10 @@ void PromptDigest::make(const Prompt& prompt, bool keep_text, JsonCanonical& can
       candidates_.push_back(hash.digest());
       candidate_blocks_.push_back(static_cast<std::uint32_t>(i));
     }
+  }
+  for (std::size_t i = deepest + 1; keep == KeptText::kAll && i < prompt.blocks().size(); ++i) {
+    texts_.append(prompt.text(prompt.blocks()[i], canonical, storage));
+    text_ends_.push_back(texts_.size());
   }
   std::reverse(candidates_.begin(), candidates_.end());
   std::reverse(candidate_blocks_.begin(), candidate_blocks_.end());

@@ -13,11 +13,17 @@
 
 namespace satchel::prompt_cache {
 
+// The texts that a tokenizer will ask for, to be copied.
+enum class KeptText : std::uint8_t {
+  kNone,    // their lengths will do
+  kMarked,  // up to the deepest breakpoint
+  kAll,
+};
+
 class PromptDigest {
  public:
-  // Hashes the blocks up to the deepest breakpoint, in one pass. `keep_text`: the tokenizer wants
-  // texts, so they are copied.
-  void make(const Prompt& prompt, bool keep_text, core::JsonCanonical& canonical,
+  // Hashes the blocks up to the deepest breakpoint, in one pass.
+  void make(const Prompt& prompt, KeptText keep, core::JsonCanonical& canonical,
             core::Sha256& hash);
 
   [[nodiscard]] const std::vector<Breakpoint>& breakpoints() const { return breakpoints_; }
@@ -29,6 +35,8 @@ class PromptDigest {
   }
   [[nodiscard]] const PrefixHash& hash_of(std::size_t block) const;
 
+  // How many blocks have their text kept, or its length; none without breakpoints.
+  [[nodiscard]] std::size_t kept_blocks() const { return text_ends_.size(); }
   // The texts of blocks [from, to].
   [[nodiscard]] std::vector<Segment> segments(std::size_t from, std::size_t to) const;
 

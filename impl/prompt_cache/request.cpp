@@ -54,7 +54,11 @@ Request::Request(std::shared_ptr<PromptCache> cache, std::string_view target,
       asker_{std::string(principal), std::string(api_key)},
       target_(target) {}
 
-Request::~Request() { core::wipe(asker_.api_key); }
+Request::~Request() {
+  if (stage_ == Stage::kForwarded || stage_ == Stage::kResponding) count_abort();
+  if (running_) running_->let_go();
+  core::wipe(asker_.api_key);
+}
 
 Forward Request::reject(int http_status, std::string_view code, std::string_view param,
                         std::string_view message, Error error) {
@@ -75,6 +79,7 @@ Result<Forward> Request::body(std::string_view body) {
   if (stage_ != Stage::kNew) return out_of_order("body", "was called before");
   const auto max = static_cast<std::size_t>(cache_->config().max_body_bytes);
   if (body.size() > max) {
+    cache_->metrics().body_too_long.add();
     return reject(400, "body_read_failed", {},
                   "failed to read request body: longer than " + std::to_string(max) + " bytes", {});
   }
@@ -98,6 +103,7 @@ Result<Forward> Request::body(std::string_view body) {
   if (!workspace->tape.read(body)) {
     stage_ = Stage::kDone;
     commit_ = CommitState::kNothing;
+    count_outcome();
     forward.kind = Forward::Kind::kPassThrough;
     return forward;
   }
@@ -114,6 +120,8 @@ Result<Forward> Request::body(std::string_view body) {
   }
   workspace->prompt.read(workspace->tape, cache_->config().policy);
   if (Result<void> valid = workspace->prompt.validate(); !valid) {
+    const auto reason = static_cast<std::size_t>(valid.error().reason);
+    if (reason < Metrics::kMarkerReasons) cache_->metrics().markers_rejected[reason].add();
     const std::string message = rejection_message(valid.error(), cache_->config().policy.tiers);
     return reject(400, "invalid_cache_control", kMarkerName, message, valid.take_error());
   }
@@ -127,8 +135,23 @@ Result<Forward> Request::body(std::string_view body) {
     forward.body = forwarded_;
     forward.body_changed = true;
   }
+  cache_->metrics().marker_requests.add(had_markers_ ? Metrics::Marked::kYes
+                                                     : Metrics::Marked::kNo);
+  keep_forwarded(forward);
   stage_ = Stage::kForwarded;
   return forward;
+}
+
+// For a count that is asked for by the body: the classification may outlive the request and its
+// caller's bytes.
+void Request::keep_forwarded(Forward& forward) {
+  if (!parsed_ || digest_.breakpoints().empty() || !cache_->classifier().wants_body()) return;
+  if (!forward.body_changed) {
+    classified_body_ = std::make_shared<const std::string>(forward.body);
+    return;
+  }
+  classified_body_ = std::make_shared<const std::string>(std::move(forwarded_));
+  forward.body = *classified_body_;
 }
 
 // Hashes now, where the body is at hand; who is asking is found out beside the upstream call.
@@ -150,12 +173,99 @@ Result<void> Request::classify() {
   return Ok{};
 }
 
+Result<void> Request::classify_start(Classification::Done done) {
+  if (stage_ == Stage::kNew) {
+    return out_of_order("classify_start", "the body was not given yet");
+  }
+  if (running_) return out_of_order("classify_start", "was called before");
+  start(std::move(done));
+  return Ok{};
+}
+
+Result<int> Request::descriptor() {
+  if (!running_) return out_of_order("descriptor", "classification was not started yet");
+  return running_->descriptor();
+}
+
+void Request::start(Classification::Done done) {
+  auto classification = std::make_shared<Classification>(
+      std::move(done), cache_->classify_deadline_ns(), cache_->metrics(), cache_->clock());
+  const bool something_to_ask = stage_ != Stage::kDone && !classified_ && has_model_;
+  if (something_to_ask) {
+    Classification::Asked& asked = classification->asked();
+    asked.asker = asker_;
+    asked.model = model_;
+    asked.parsed = parsed_;
+    asked.forwarded = classified_body_;
+    asked.digest = std::move(digest_);
+    core::wipe(asker_.api_key);
+  }
+  running_ = std::move(classification);
+  if (something_to_ask) {
+    cache_->classify_later(running_);
+  } else {
+    running_->end_as_known({});
+  }
+}
+
+// Waits for what was started, until its deadline at most; otherwise does it here.
 void Request::classify_now() {
   if (classified_) return;
+  if (running_) {
+    running_->wait();
+    return take_answer();
+  }
   classified_ = true;
   // A request that names no model belongs to no scope.
-  if (has_model_) {
-    outcome_ = cache_->classifier().classify(asker_, model_, parsed_ ? &digest_ : nullptr);
+  if (has_model_) classify_here();
+  count_outcome();
+}
+
+void Request::classify_here() {
+  using Classified = Metrics::Classified;
+  core::Clock& clock = cache_->clock();
+  const Patience patience{clock.monotonic_ns() + cache_->classify_deadline_ns(), nullptr};
+  outcome_ = cache_->classifier().classify(
+      {asker_, model_, parsed_ ? &digest_ : nullptr,
+       classified_body_ ? std::string_view(*classified_body_) : std::string_view{}},
+      patience);
+  cache_->metrics().classified.add(patience.over(clock) ? Classified::kDeadlineExceeded
+                                                        : Classified::kOk);
+}
+
+void Request::take_answer() {
+  classified_ = true;
+  outcome_ = running_->take();
+  count_outcome();
+}
+
+bool Request::answer_is_there() const {
+  return classified_ || (running_ != nullptr && running_->ended());
+}
+
+// Once a request, when it is known what caching does for it.
+void Request::count_outcome() {
+  using RequestOutcome = Metrics::RequestOutcome;
+  const CacheUsage& usage = outcome_.usage;
+  const bool reads = usage.read > 0;
+  const bool creates = usage.creation_5m > 0 || usage.creation_1h > 0 || usage.creation_24h > 0;
+  RequestOutcome counted = RequestOutcome::kZeroActive;
+  if (!outcome_.active) {
+    counted = RequestOutcome::kInactive;
+  } else if (reads) {
+    counted = creates ? RequestOutcome::kReadAndCreate : RequestOutcome::kRead;
+  } else if (creates) {
+    counted = RequestOutcome::kCreateOnly;
+  }
+  cache_->metrics().requests.add(counted);
+  if (outcome_.active) cache_->metrics().add_tokens(model_, usage);
+}
+
+void Request::count_abort() {
+  if (!classified_) {
+    cache_->metrics().requests.add(Metrics::RequestOutcome::kAborted);
+  } else if (!outcome_.commit.empty()) {
+    cache_->metrics().vetoes.add(Metrics::Veto::kAborted);
   }
 }
 
@@ -192,46 +302,60 @@ Result<ResponsePlan> Request::response(int http_status, std::string_view content
 Result<std::string_view> Request::write(std::string_view chunk) {
   if (broken_) return Error{Status::kStream, "write: the response broke before"};
   if (stage_ != Stage::kResponding) return out_of_order("write", "no response has begun");
-  if (filter_ == nullptr) return chunk;
+  if (ending_ && !chunk.empty()) return out_of_order("write", "the response has ended");
+  if (filter_ == nullptr || filter_ended_) return chunk;
   Result<std::string_view> out = filter_->write(chunk);
   if (!out) {
     abort();
     broken_ = true;
   }
+  pending_ = filter_->pending();
   return out;
 }
 
 Result<std::string_view> Request::end() {
   if (broken_) return Error{Status::kStream, "end: the response broke before"};
   if (stage_ != Stage::kResponding) return out_of_order("end", "no response has begun");
+  ending_ = true;
+  pending_ = false;
   std::string_view tail;
-  if (filter_ != nullptr) {
+  if (filter_ != nullptr && !filter_ended_) {
     Result<std::string_view> out = filter_->end();
     if (!out) {
       abort();
       broken_ = true;
       return out;
     }
+    pending_ = filter_->pending();
+    if (pending_) return out;
+    filter_ended_ = true;
     tail = *out;
   }
-  finish();
+  // A response without usage has nothing to wait for but the commit's decision.
+  pending_ = must_wait();
+  if (!pending_) finish();
   return tail;
 }
 
 void Request::decide_commit() {
+  Metrics& metrics = cache_->metrics();
   if (!outcome_.active || outcome_.commit.empty()) {
     commit_ = CommitState::kNothing;
   } else if (http_status_ < 200 || http_status_ > 299) {
     commit_ = CommitState::kVetoNon2xx;
+    metrics.vetoes.add(Metrics::Veto::kNon2xx);
   } else if (seen().error_frame) {
     commit_ = CommitState::kVetoErrorFrame;
+    metrics.vetoes.add(Metrics::Veto::kErrorFrame);
   } else if (!seen().usage || (cache_->config().inject && !injected_)) {
     // Nor where usage came only in frames before the one that counts, which were not waited for:
     // the client never saw what it would be charged for.
     commit_ = CommitState::kVetoNoUsage;
+    metrics.vetoes.add(Metrics::Veto::kNoUsage);
   } else {
     const bool taken = cache_->index().commit(std::move(outcome_.commit));
     commit_ = taken ? CommitState::kHandedOver : CommitState::kDropped;
+    metrics.commits.add(taken ? Metrics::CommitResult::kOk : Metrics::CommitResult::kDropped);
   }
 }
 
@@ -239,19 +363,48 @@ void Request::abort() {
   if (stage_ == Stage::kDone) return;
   // A client that has "[DONE]" has everything, and some close at once instead of waiting for the
   // end of the connection: that is how their responses end.
-  if (stage_ == Stage::kResponding && seen().done && seen().usage) return finish();
+  if (stage_ == Stage::kResponding && seen().done && seen().usage &&
+      (!no_wait_ || answer_is_there())) {
+    return finish();
+  }
+  if (stage_ != Stage::kNew) count_abort();
   stage_ = Stage::kDone;
   commit_ = CommitState::kVetoAborted;
+  if (running_) running_->end(Classification::End::kAbandoned);
 }
 
 void Request::finish() {
   classify_now();
   stage_ = Stage::kDone;
+  count_drift();
   decide_commit();
 }
 
+// A template or a tokenizer that is not the upstream's shows here first.
+void Request::count_drift() {
+  if (!outcome_.render_total || !seen().prompt_tokens) return;
+  const std::uint64_t ours = *outcome_.render_total;
+  const std::uint64_t theirs = *seen().prompt_tokens;
+  Metrics& metrics = cache_->metrics();
+  metrics.drift_compared.add();
+  metrics.drift_tokens.add(ours > theirs ? ours - theirs : theirs - ours);
+  if (drift_alarm(ours, theirs)) metrics.drift_alarms.add();
+}
+
+bool Request::must_wait() {
+  if (!no_wait_ || classified_) return false;
+  if (!running_) start({});
+  return !running_->ended();
+}
+
+void Request::give_up_waiting() { running_->end(Classification::End::kTooFarAhead); }
+
 UsageEdit Request::judge(bool terminal) {
-  if (terminal) classify_now();
+  if (terminal) {
+    classify_now();
+  } else if (!classified_ && running_ && running_->ended()) {
+    take_answer();
+  }
   const Config& config = cache_->config();
   UsageEdit edit;
   if (classified_ && outcome_.active) {

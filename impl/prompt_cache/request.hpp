@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/result.hpp"
+#include "prompt_cache/classification.hpp"
 #include "prompt_cache/classifier.hpp"
 #include "prompt_cache/prompt_cache.hpp"
 #include "prompt_cache/prompt_digest.hpp"
@@ -67,10 +68,21 @@ class Request final : private UsageJudge {
 
   core::Result<Forward> body(std::string_view body);
   core::Result<void> classify();
+  // The same on a thread of the library, without waiting for it. `done` is called once, unless this
+  // fails: before this returns where there is nothing to ask or no room in the queue, and inside
+  // abort() or the destructor if they come first.
+  core::Result<void> classify_start(Classification::Done done);
+  // Readable once what was started has ended; lives as long as the request.
+  core::Result<int> descriptor();
+  // From now on write() and end() keep back what needs an answer that is not there: see pending().
+  void no_wait() { no_wait_ = true; }
   core::Result<ResponsePlan> response(int http_status, std::string_view content_type,
                                       std::string_view content_encoding);
   core::Result<std::string_view> write(std::string_view chunk);
   core::Result<std::string_view> end();
+  // Whether the last write() or end() kept bytes back, or end() could not decide yet. Call write()
+  // with nothing, or end() again, once classification has ended.
+  [[nodiscard]] bool pending() const { return pending_; }
   void abort();
   [[nodiscard]] RequestResult result() const;
 
@@ -78,11 +90,20 @@ class Request final : private UsageJudge {
   enum class Stage : std::uint8_t { kNew, kForwarded, kResponding, kDone };
 
   UsageEdit judge(bool terminal) override;
+  bool must_wait() override;
+  void give_up_waiting() override;
   Forward reject(int http_status, std::string_view code, std::string_view param,
                  std::string_view message, core::Error error);
-  core::Result<Forward> read_body(std::string_view body, Forward forward);
   void keep_prompt(Workspace& workspace);
+  void keep_forwarded(Forward& forward);
+  void start(Classification::Done done);
   void classify_now();
+  void classify_here();
+  void take_answer();
+  void count_outcome();
+  void count_abort();
+  void count_drift();
+  [[nodiscard]] bool answer_is_there() const;
   void finish();
   void decide_commit();
   [[nodiscard]] const UsageSeen& seen() const;
@@ -94,6 +115,7 @@ class Request final : private UsageJudge {
 
   // Of the prompt.
   std::string forwarded_;  // the body made by us, or the answer of a rejection
+  std::shared_ptr<const std::string> classified_body_;  // instead, where the classifier wants it
   bool has_model_ = false;
   bool had_markers_ = false;
   bool parsed_ = false;  // the digest stands for the prompt
@@ -101,6 +123,8 @@ class Request final : private UsageJudge {
   PromptDigest digest_;
 
   // Of the classification.
+  std::shared_ptr<Classification> running_;  // where it was started
+  bool no_wait_ = false;
   bool classified_ = false;
   Outcome outcome_;
 
@@ -108,6 +132,9 @@ class Request final : private UsageJudge {
   int http_status_ = 0;
   std::unique_ptr<ResponseFilter> filter_;  // none: the body passes as it is
   bool broken_ = false;
+  bool ending_ = false;        // end() was called
+  bool filter_ended_ = false;  // the filter has given everything
+  bool pending_ = false;
   bool injected_ = false;  // our counts were written into a usage object
   CommitState commit_ = CommitState::kOpen;
 };

@@ -24,6 +24,9 @@ class ResponseFilter {
   // The body ended: the bytes still held.
   virtual core::Result<std::string_view> end() = 0;
   [[nodiscard]] virtual const UsageSeen& seen() const = 0;
+  // The last call gave what precedes the usage that counts, and keeps the rest until the judge need
+  // not wait any more; then write() with nothing, or end() again, goes on.
+  [[nodiscard]] virtual bool pending() const = 0;
 };
 
 struct ResponseLimits {

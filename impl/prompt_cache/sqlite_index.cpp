@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/complaint.hpp"
 #include "core/library_thread.hpp"
 #include "prompt_cache/pending_commits.hpp"
 #include "prompt_cache/sqlite_slot.hpp"
@@ -93,9 +94,8 @@ class SqliteIndex final : public Index {
 
   bool commit(Commit commit) override {
     if (commit.empty()) return true;
-    const ScopeId id = scope_id(commit.scope);
     const std::size_t size = commit.writes.size() + (commit.refresh ? 1 : 0);
-    if (!pending_.add(id, std::move(commit))) {
+    if (!pending_.add(std::move(commit))) {
       dropped_.fetch_add(size, std::memory_order_relaxed);
       queue_full_.say(name_ + " falls behind: " + std::to_string(pending_.waiting()) +
                       " entries are waiting, more are dropped");
@@ -341,9 +341,9 @@ class SqliteIndex final : public Index {
   SqliteSlot slot_;
   const std::string name_;
   PendingCommits pending_;
-  Complaint refused_{clock_, log_};
-  Complaint queue_full_{clock_, log_};
-  Complaint overdue_{clock_, log_};
+  core::Complaint refused_{kComponent, clock_, log_};
+  core::Complaint queue_full_{kComponent, clock_, log_};
+  core::Complaint overdue_{kComponent, clock_, log_};
 
   std::mutex mutex_;  // of the thread's orders
   std::condition_variable wake_;

@@ -16,18 +16,6 @@ std::int64_t steady_ns() {
 
 }  // namespace
 
-void Complaint::say(const std::string& message) {
-  std::uint64_t suppressed = 0;
-  if (!once_.due(clock_.monotonic_ns(), &suppressed)) return;
-  std::string line = message;
-  if (suppressed > 0) line += " (happened " + std::to_string(suppressed) + " times unsaid)";
-  log_.write(core::LogLevel::kWarn, kComponent, line);
-}
-
-void Complaint::over(const std::string& message) {
-  if (once_.clear()) log_.write(core::LogLevel::kInfo, kComponent, message);
-}
-
 SqliteSlot::SqliteSlot(const std::string& directory, std::uint64_t max_bytes, std::size_t readers,
                        std::int64_t retry_interval_ns, core::Clock& clock, core::Log& log)
     : files_(directory, "prompt_cache"),
@@ -35,7 +23,7 @@ SqliteSlot::SqliteSlot(const std::string& directory, std::uint64_t max_bytes, st
       readers_(readers),
       retry_interval_(retry_interval_ns),
       log_(log),
-      complaint_(clock, log) {}
+      complaint_(kComponent, clock, log) {}
 
 std::shared_ptr<SqliteStore> SqliteSlot::get() {
   const std::lock_guard lock(mutex_);

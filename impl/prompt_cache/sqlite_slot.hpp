@@ -11,23 +11,11 @@
 #include <string>
 
 #include "core/clock.hpp"
+#include "core/complaint.hpp"
 #include "core/log.hpp"
 #include "prompt_cache/sqlite_store.hpp"
 
 namespace satchel::prompt_cache {
-
-// A warning that is said once while it holds, and its end.
-class Complaint {
- public:
-  Complaint(core::Clock& clock, core::Log& log) : clock_(clock), log_(log) {}
-  void say(const std::string& message);
-  void over(const std::string& message);
-
- private:
-  core::Clock& clock_;
-  core::Log& log_;
-  core::LogOnce once_{60 * core::kNanosPerSecond};
-};
 
 // All calls from any thread, but open() and complain() from one.
 class SqliteSlot {
@@ -59,7 +47,7 @@ class SqliteSlot {
   const std::size_t readers_;
   const std::chrono::nanoseconds retry_interval_;
   core::Log& log_;
-  Complaint complaint_;
+  core::Complaint complaint_;
   Steady::time_point next_open_;
   std::atomic<std::int64_t> last_look_ns_{0};
 

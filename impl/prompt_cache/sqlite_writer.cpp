@@ -115,13 +115,13 @@ SqliteWriter::Written SqliteWriter::write_once(std::span<const PendingCommit* co
   if (*code == SQLITE_DONE) {
     for (const PendingCommit* commit : commits) {
       for (const Entry& entry : commit->writes) {
-        *code = upsert(commit->scope, entry);
+        *code = upsert(commit->scope_id, entry);
         if (*code != SQLITE_DONE) break;
         ++done.written;
       }
       if (*code != SQLITE_DONE) break;
       if (commit->refresh) {
-        *code = refresh(commit->scope, *commit->refresh, &done.refreshed);
+        *code = refresh(commit->scope_id, *commit->refresh, &done.refreshed);
         if (*code != SQLITE_DONE) break;
       }
     }

@@ -167,10 +167,10 @@ class SseFilter final : public ResponseFilter {
   core::Result<std::string_view> write(std::string_view chunk) override {
     if (auto entered = gate_.enter(); !entered) return entered.take_error();
     const std::string_view bytes = with_held(chunk);
-    const std::size_t whole = edit_events(bytes);
+    const std::size_t whole = edit_what_may_go(bytes);
     const std::string_view out = output(bytes, whole);
     const std::size_t unfinished = bytes.size() - whole;
-    if (unfinished > max_event_bytes_) {
+    if (!pending_ && unfinished > max_event_bytes_) {
       gate_.break_off("an event of more than " + std::to_string(max_event_bytes_) +
                       " bytes in the response does not end");
       if (out.empty()) return gate_.broken();
@@ -184,14 +184,20 @@ class SseFilter final : public ResponseFilter {
   core::Result<std::string_view> end() override {
     if (auto entered = gate_.enter(); !entered) return entered.take_error();
     const std::string_view rest = with_held({});
-    begin_output();
-    edit_event(rest, 0, rest.size());
-    const std::string_view out = output(rest, rest.size());
-    gate_.leave_for_good();
+    std::size_t whole = edit_what_may_go(rest);
+    if (!pending_ && edit_event(rest, whole, rest.size())) whole = rest.size();
+    const std::string_view out = output(rest, whole);
+    if (pending_) {
+      hold(rest, whole);
+      gate_.leave();
+    } else {
+      gate_.leave_for_good();
+    }
     return out;
   }
 
   [[nodiscard]] const UsageSeen& seen() const override { return seen_; }
+  [[nodiscard]] bool pending() const override { return pending_; }
 
  private:
   // The unfinished event and what follows it. The caller's own bytes where nothing is held.
@@ -205,7 +211,7 @@ class SseFilter final : public ResponseFilter {
 
   void hold(std::string_view bytes, std::size_t whole) {
     const std::size_t unfinished = bytes.size() - whole;
-    searched_ = unfinished - std::min(unfinished, kUndecided);
+    searched_ = pending_ ? 0 : unfinished - std::min(unfinished, kUndecided);
     if (held_.empty()) {
       held_.assign(bytes.substr(whole));
     } else {
@@ -213,28 +219,51 @@ class SseFilter final : public ResponseFilter {
     }
   }
 
-  // Edits all events that end in `bytes`, and says where the last of them does.
-  std::size_t edit_events(std::string_view bytes) {
+  // What is kept back while the judge waits is bounded: a host that may not wait here can do
+  // without the answer, but not without the memory.
+  std::size_t edit_what_may_go(std::string_view bytes) {
     begin_output();
-    std::size_t begin = 0;
-    for (std::size_t end = event_end(bytes, searched_); end != kNone; end = event_end(bytes, end)) {
-      edit_event(bytes, begin, end);
+    std::size_t whole = 0;
+    if (!pending_ || !judge_.must_wait()) whole = edit_events(bytes, 0);
+    if (pending_ && bytes.size() - whole > 2 * max_event_bytes_) {
+      judge_.give_up_waiting();
+      whole = edit_events(bytes, whole);
+    }
+    return whole;
+  }
+
+  // Edits all events from `begin` on that end in `bytes`, up to one that must wait, and says where
+  // the last of them ends.
+  std::size_t edit_events(std::string_view bytes, std::size_t begin) {
+    pending_ = false;
+    std::size_t end = event_end(bytes, std::max(begin, searched_));
+    for (; end != kNone; end = event_end(bytes, end)) {
+      if (!edit_event(bytes, begin, end)) break;
       begin = end;
     }
     return begin;
   }
 
-  // An event that is not UTF-8 passes as it is, whatever its lines say, as in the reference.
-  void edit_event(std::string_view bytes, std::size_t begin, std::size_t end) {
+  // An event that is not UTF-8 passes as it is, whatever its lines say, as in the reference. False:
+  // it must wait, and is as if untouched.
+  bool edit_event(std::string_view bytes, std::size_t begin, std::size_t end) {
     const std::string_view event = bytes.substr(begin, end - begin);
     seen_.done |= says_done(event);
-    if (!worth_parsing(event)) return;
-    if (!simdjson::validate_utf8(event.data(), event.size())) return;
+    if (!worth_parsing(event)) return true;
+    if (!simdjson::validate_utf8(event.data(), event.size())) return true;
+    const std::size_t edited_before = edited_.size();
+    const std::size_t copied_before = copied_;
     for (std::size_t line = begin; line < end;) {
       const std::size_t newline = std::min(bytes.find('\n', line), end);
       edit_frame(bytes, data_object(bytes.substr(line, newline - line)));
+      if (pending_) {
+        edited_.resize(edited_before);
+        copied_ = copied_before;
+        return false;
+      }
       line = newline + 1;
     }
+    return true;
   }
 
   // `json` is a part of `bytes`.
@@ -244,8 +273,11 @@ class SseFilter final : public ResponseFilter {
     if (frame.member("error").exists()) seen_.error_frame = true;
     const core::JsonValue usage = frame.member("usage");
     if (!usage.is_object()) return;
+    const bool terminal = is_terminal(frame);
+    pending_ = terminal && judge_.must_wait();
+    if (pending_) return;
     edits_.clear();
-    edit_usage(usage, judge_.judge(is_terminal(frame)), edits_, seen_);
+    edit_usage(usage, judge_.judge(terminal), edits_, seen_);
     if (edits_.empty()) return;
     edits_.apply(json, edited_frame_);
     const auto begin = static_cast<std::size_t>(json.data() - bytes.data());
@@ -271,7 +303,10 @@ class SseFilter final : public ResponseFilter {
   FilterGate gate_;
   UsageSeen seen_;
 
-  std::string held_;  // an unfinished event, behind `given_` bytes that were given out
+  // An unfinished event, or one that must wait and what follows it, behind `given_` bytes that were
+  // given out.
+  std::string held_;
+  bool pending_ = false;
   std::size_t given_ = 0;
   std::size_t searched_ = 0;  // bytes of the unfinished event known not to end it
 

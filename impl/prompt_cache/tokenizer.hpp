@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/result.hpp"
+#include "prompt_cache/patience.hpp"
+#include "prompt_cache/prompt.hpp"
 
 namespace satchel::prompt_cache {
 
@@ -24,7 +27,32 @@ struct Segment {
   std::uint64_t bytes = 0;
 };
 
-// All calls from any thread.
+// A prompt to write out by the model's chat template. JSON as in the body that is forwarded.
+struct RenderRequest {
+  std::string_view messages;
+  std::string_view tools;  // empty: the body has none
+  std::span<const Prefix> prefixes;
+};
+
+struct RenderCounts {
+  std::uint32_t total = 0;  // of the whole prompt, the generation prompt included
+  // For each prefix; nothing where the template refuses it.
+  std::vector<std::optional<std::uint32_t>> prefixes;
+};
+
+// Why there is no count. Carried as the `reason` of an Error; one without says kOutOfReach.
+enum class TokenizerFault : std::int32_t {
+  kOutOfReach = 0,
+  kUnmapped,      // it does not know the model
+  kNoTemplate,    // the model has no chat template
+  kRenderFailed,  // the template or the service refuses this prompt
+  kBadAnswer,     // it answered, but not by its contract
+};
+
+core::Error tokenizer_error(TokenizerFault fault, std::string message);
+TokenizerFault tokenizer_fault(const core::Error& error);
+
+// All calls from any thread. They are answered within the patience given, as well as they can be.
 class Tokenizer {
  public:
   Tokenizer() = default;
@@ -33,11 +61,19 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   [[nodiscard]] virtual bool wants_text() const = 0;
+  // Whether render() is worth asking at all.
+  [[nodiscard]] virtual bool can_render() const { return false; }
   // The models it knows, among them `model` if it knows that one. An error: out of reach.
-  virtual core::Result<std::vector<ModelVersions>> versions(std::string_view model) = 0;
+  virtual core::Result<std::vector<ModelVersions>> versions(std::string_view model,
+                                                            Patience patience) = 0;
   // Tokens up to and including each segment.
   virtual core::Result<std::vector<std::uint32_t>> tokenize(std::string_view model,
-                                                            std::span<const Segment> segments) = 0;
+                                                            std::span<const Segment> segments,
+                                                            Patience patience) = 0;
+  virtual core::Result<RenderCounts> render(std::string_view model, const RenderRequest& request,
+                                            Patience patience);
+  // Ends what is being asked, soon, with an error; and whatever is asked later.
+  virtual void stop() {}
 };
 
 // Four bytes a token, rounded down over the sum: on the low side of what tokenizers count, because

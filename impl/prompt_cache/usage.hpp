@@ -39,6 +39,11 @@ class UsageJudge {
   UsageJudge& operator=(const UsageJudge&) = delete;
   virtual ~UsageJudge() = default;
   virtual UsageEdit judge(bool terminal) = 0;
+  // Asked before the usage object that counts is judged. True: the answer is not there and nobody
+  // may wait for it here, so that the filter keeps that object and what follows back.
+  virtual bool must_wait() { return false; }
+  // More is kept back than the filter has room for: from now on must_wait() is false.
+  virtual void give_up_waiting() {}
 };
 
 // What a response said, gathered while it went by.

@@ -177,6 +177,8 @@ Result<Begun> ToolCache::Impl::get_or_begin(const Key& key, Call call) {
   bool looked = false;
   const auto true_result = [&]() -> Result<std::optional<Stored>> {
     Result<Found> found = revalidate(key);
+    // Once: what others compute meanwhile is done here or found by the next call.
+    if (!looked) found = or_from_remote(key, std::move(found));
     if (!looked || (found && found->answer == Status::kOk)) found = count(key, std::move(found));
     looked = true;
     if (!found && !damaged(found.error().status)) return found.take_error();

@@ -40,6 +40,8 @@ core::Result<Config> read_tool_cache_config(std::string_view text) {
     reader.integer("orphan_age_s", config.orphan_age_s, 0, kYears);
     reader.object("index", [&](core::ConfigReader& index) { read_index(index, config); });
     reader.text("stats_path", config.stats_path);
+    reader.object("remote",
+                  [&](core::ConfigReader& remote) { read_remote_config(remote, config.remote); });
   });
   if (!read) return read.take_error();
   if (config.hash_max_bytes == 0) {

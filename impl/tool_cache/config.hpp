@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/result.hpp"
+#include "tool_cache/remote_config.hpp"
 
 namespace satchel::tool_cache {
 
@@ -23,6 +24,7 @@ struct Config {
   std::int64_t orphan_age_s = 3'600;
   std::string index_kind = "sqlite";  // or "memory"
   std::string stats_path;
+  RemoteConfig remote;
 };
 
 // kConfig, naming the key.

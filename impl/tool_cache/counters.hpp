@@ -22,6 +22,15 @@ struct Counters {
   std::atomic<std::uint64_t> leases{0};
   std::atomic<std::uint64_t> waits{0};  // calls that found somebody else computing
   std::atomic<std::uint64_t> bytes_served{0};
+  // What the shared remote did; 0 without one.
+  std::atomic<std::uint64_t> remote_hits{0};  // among hits
+  std::atomic<std::uint64_t> remote_misses{0};
+  std::atomic<std::uint64_t> remote_stale{0};    // had it, for other files than ours
+  std::atomic<std::uint64_t> remote_refused{0};  // had something that is not to be believed
+  std::atomic<std::uint64_t> remote_unasked{0};  // away, or an invalidation is on its way there
+  std::atomic<std::uint64_t> remote_errors{0};
+  std::atomic<std::uint64_t> remote_stored{0};
+  std::atomic<std::uint64_t> remote_dropped{0};  // not passed on
 };
 
 }  // namespace satchel::tool_cache

@@ -36,6 +36,8 @@ bool ToolCache::Impl::contains(const Key& key) {
 }
 
 Result<void> ToolCache::Impl::mark_dirty(const Key& key) {
+  Remote::Invalidation there(remote_.get());
+  there.removed({&key, 1});
   known_.forget(key);
   Result<bool> removed = store_->remove(key);
   if (!removed) return removed.take_error();
@@ -44,15 +46,19 @@ Result<void> ToolCache::Impl::mark_dirty(const Key& key) {
 }
 
 Result<std::uint64_t> ToolCache::Impl::invalidate_upstream(const Key& key) {
+  Remote::Invalidation there(remote_.get());
+  there.dependents_of({&key, 1});
   Result<std::vector<Key>> dependents = index_->dependents({&key, 1}, true);
   if (!dependents) return dependents.take_error();
   std::erase(*dependents, key);
+  there.removed(*dependents);
   Result<std::uint64_t> dropped = drop(*dependents);
   if (dropped) counters_.dropped += *dropped;
   return dropped;
 }
 
 Result<std::uint64_t> ToolCache::Impl::invalidate_path(std::string_view path) {
+  Remote::Invalidation there(remote_.get());
   Result<std::vector<Key>> matches = index_->with_root(path);
   if (!matches) return matches.take_error();
   if (matches->empty()) return std::uint64_t{0};
@@ -61,6 +67,8 @@ Result<std::uint64_t> ToolCache::Impl::invalidate_path(std::string_view path) {
   all->insert(all->end(), matches->begin(), matches->end());
   std::sort(all->begin(), all->end());
   all->erase(std::unique(all->begin(), all->end()), all->end());
+  there.removed(*all);
+  there.dependents_of(*matches);
   const Result<std::uint64_t> dropped = drop(*all);
   if (!dropped) return dropped.error();
   counters_.dropped += *dropped;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/json_writer.hpp"
+#include "core/metrics.hpp"
 #include "tool_cache/tool_cache_impl.hpp"
 
 namespace satchel::tool_cache {
@@ -20,14 +21,8 @@ struct NamedCount {
   std::uint64_t value;
 };
 
-void write_count(std::string& out, const NamedCount& count) {
-  const std::string name = std::string("satchel_tool_cache_") + count.name + "_total";
-  out += "# HELP " + name + ' ' + count.meaning + "\n# TYPE " + name + " counter\n" + name + ' ' +
-         std::to_string(count.value) + '\n';
-}
-
 auto counts_of(const Counters& counters, const FingerprintCounts& fingerprints) {
-  return std::array<NamedCount, 18>{{
+  return std::array<NamedCount, 26>{{
       {"hits", "Lookups answered with a stored result.", counters.hits},
       {"misses", "Lookups that found no entry.", counters.misses},
       {"invalidated", "Lookups that found an entry with a changed root.", counters.invalidated},
@@ -49,6 +44,21 @@ auto counts_of(const Counters& counters, const FingerprintCounts& fingerprints) 
        fingerprints.remembered},
       {"fingerprints_hashed", "Fingerprints computed.", fingerprints.hashed},
       {"bytes_hashed", "Bytes read for fingerprints.", fingerprints.bytes_hashed},
+      {"remote_hits", "Hits that came from the shared remote.", counters.remote_hits},
+      {"remote_misses", "Lookups that the shared remote had nothing for.", counters.remote_misses},
+      {"remote_stale", "Lookups for which the shared remote had a result of other files.",
+       counters.remote_stale},
+      {"remote_refused", "Entries of the shared remote that were not believed.",
+       counters.remote_refused},
+      {"remote_unasked",
+       "Lookups that did not wait for the shared remote, because it was away or had yet to learn "
+       "of an invalidation.",
+       counters.remote_unasked},
+      {"remote_errors", "Requests that the shared remote did not answer as it should.",
+       counters.remote_errors},
+      {"remote_stored", "Results passed on to the shared remote.", counters.remote_stored},
+      {"remote_dropped", "Results and invalidations not passed on to the shared remote.",
+       counters.remote_dropped},
   }};
 }
 
@@ -109,11 +119,11 @@ Result<std::string> ToolCache::Impl::stats_json() {
 }
 
 std::string ToolCache::Impl::metrics() {
-  std::string out;
+  core::MetricsText out("satchel_tool_cache_");
   for (const NamedCount& count : counts_of(counters_, fingerprints_->counts())) {
-    write_count(out, count);
+    out.counter(std::string(count.name) + "_total", count.meaning, count.value);
   }
-  return out;
+  return out.take();
 }
 
 Result<std::string> ToolCache::Impl::list_json(std::optional<Key> after, std::string_view kind,

@@ -99,11 +99,11 @@ Result<Found> ToolCache::Impl::lookup(const Key& key) {
   if (answer && answer->answer == Status::kOk && known_.find(key) == nullptr) {
     known_.learn(key, answer->stored.meta);
   }
-  return count(key, std::move(answer));
+  return count(key, or_from_remote(key, std::move(answer)));
 }
 
 Result<Found> ToolCache::Impl::lookup_revalidate(const Key& key) {
-  return count(key, revalidate(key));
+  return count(key, or_from_remote(key, revalidate(key)));
 }
 
 Result<Found> ToolCache::Impl::revalidate(const Key& key) {
@@ -139,6 +139,7 @@ Result<void> ToolCache::Impl::persist(const Key& key, std::string_view payload, 
   }
   known_.learn(key, std::move(known));
   ++counters_.persisted;
+  if (remote_ != nullptr) remote_->stored(key);
   return stored;
 }
 
@@ -150,6 +151,7 @@ Result<void> ToolCache::Impl::commit_written(const Key& key, PayloadWriter& writ
   }
   known_.learn(key, std::move(*stored));
   ++counters_.persisted;
+  if (remote_ != nullptr) remote_->stored(key);
   return {};
 }
 

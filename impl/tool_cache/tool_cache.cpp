@@ -9,6 +9,7 @@
 
 #include "core/file.hpp"
 #include "core/library_thread.hpp"
+#include "tool_cache/make_remote.hpp"
 #include "tool_cache/tool_cache_impl.hpp"
 
 namespace satchel::tool_cache {
@@ -86,6 +87,7 @@ Result<void> ToolCache::Impl::start() {
   hashing.threads = config_.hash_threads;
   fingerprints_ = std::make_unique<Fingerprints>(hashing, index_.get(), clock_, log_);
   leases_ = std::make_unique<Leases>(files_ != nullptr ? store_path_ : std::string(), clock_, log_);
+  if (Result<void> remote = start_remote(); !remote) return remote;
   next_sweep_ns_ = clock_.monotonic_ns() + config_.orphan_age_s * core::kNanosPerSecond;
   try {
     const core::SignalsBlocked blocked;
@@ -94,6 +96,18 @@ Result<void> ToolCache::Impl::start() {
     return core::io_error("cannot start a thread", refused.code().value());
   }
   return {};
+}
+
+Result<void> ToolCache::Impl::start_remote() {
+  if (config_.remote.kind.empty()) return {};
+  Result<std::unique_ptr<RemoteStore>> store = make_remote_store(config_.remote, log_);
+  if (!store) return store.take_error();
+  Remote::Local local;
+  local.load = [this](const Key& key) { return store_->lookup(key); };
+  local.drop = [this](std::span<const Key> keys) { drop_too(keys); };
+  remote_ = std::make_unique<Remote>(std::move(*store), config_.remote.max_payload_bytes,
+                                     std::move(local), counters_, clock_, log_);
+  return remote_->start();
 }
 
 ToolCache::ToolCache(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -1,6 +1,7 @@
 // The parts of a tool cache, and what its files do with them:
 //   tool_cache.cpp    opening, the parts put together
 //   revalidate.cpp    lookups
+//   from_remote.cpp   lookups that the local store has nothing for
 //   compute.cpp       single flight: get or begin, hash - run - hash
 //   invalidate.cpp    what goes when a file or a result does
 //   upkeep.cpp        bounds, orphans, and the thread that keeps index and fingerprints up to date
@@ -31,6 +32,7 @@
 #include "tool_cache/fingerprints.hpp"
 #include "tool_cache/known_entries.hpp"
 #include "tool_cache/leases.hpp"
+#include "tool_cache/remote.hpp"
 #include "tool_cache/store_index.hpp"
 #include "tool_cache/tool_cache.hpp"
 
@@ -87,6 +89,7 @@ class ToolCache::Impl : public std::enable_shared_from_this<ToolCache::Impl> {
   friend class CallLease;
   Impl(Place place, Config config, core::Clock& clock, core::Log& log);
   core::Result<void> start();
+  core::Result<void> start_remote();
 
   // Joins the workspace and a path as Rust's Path::join does.
   [[nodiscard]] std::string resolve(std::string_view path) const;
@@ -95,12 +98,17 @@ class ToolCache::Impl : public std::enable_shared_from_this<ToolCache::Impl> {
   core::Result<Found> found(core::Result<Stored> stored);
   core::Result<Found> stale(const Key& key, std::string why);
   core::Result<Found> revalidate(const Key& key);
+  // Where the local answer is no hit: what the remote has, if our files agree to it.
+  core::Result<Found> or_from_remote(const Key& key, core::Result<Found> local);
   core::Result<Found> count(const Key& key, core::Result<Found> answer);
   void used(const Key& key);
 
   // Takes entries from the store, the index and what is known. The first error, after all were
   // tried: what could not be removed may be served when it should not.
   core::Result<std::uint64_t> drop(std::span<const Key> keys);
+
+  // The same for the remote's thread.
+  void drop_too(std::span<const Key> keys);
 
   void maintain();
   void maintain_once();
@@ -119,6 +127,7 @@ class ToolCache::Impl : public std::enable_shared_from_this<ToolCache::Impl> {
   std::unique_ptr<Fingerprints> fingerprints_;
   std::unique_ptr<Leases> leases_;
   Counters counters_;
+  std::unique_ptr<Remote> remote_;  // null: there is none
   CallLog calls_;
   core::LogOnce upkeep_complaint_{60 * core::kNanosPerSecond};
 

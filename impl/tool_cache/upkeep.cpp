@@ -85,7 +85,10 @@ bool ToolCache::Impl::flush(std::int64_t timeout_ns) {
     const bool done =
         pass_done_.wait_until(lock, deadline, [&] { return stopping_ || passes_done_ >= wanted; });
     if (!done || stopping_) return false;
-    if (unsettled_ == 0) return true;
+    if (unsettled_ == 0) {
+      lock.unlock();
+      return remote_ == nullptr || remote_->flush(deadline);
+    }
     if (wake_.wait_until(lock, std::min(deadline, std::chrono::steady_clock::now() + kSoon),
                          [&] { return stopping_; })) {
       return false;
@@ -168,6 +171,7 @@ void ToolCache::Impl::shut_down() {
   if (leases_ != nullptr) leases_->stop();
   if (index_ != nullptr) index_->cancel();
   if (thread_.joinable()) thread_.join();
+  if (remote_ != nullptr) remote_->shut_down();
   try {
     if (index_ != nullptr) flush_uses();
   } catch (const std::bad_alloc&) {

@@ -4,8 +4,8 @@
  * WHAT IT IS FOR
  * A proxy for language models, written in any language, loads this library into
  * its own process and hands it the bytes it has anyway. The library starts no event
- * loop, installs no signal handler, and opens no socket but the cascade's, which the
- * host may replace.
+ * loop and installs no signal handler. It opens no socket but the cascade's and those
+ * that a configuration asks for: a tokenizer, an index or a store on other machines.
  *
  * HOW TO READ IT
  * Every call that can fail returns a satchel_status: 0 is success, a positive
@@ -89,6 +89,7 @@ enum {
   SATCHEL_WAIT = 8,         /* somebody else is computing it */
   SATCHEL_NOT_STORED = 9,   /* fine, but not kept: the message says why */
   SATCHEL_OVERSIZED = 10,   /* too large to be hashed */
+  SATCHEL_PENDING = 11,     /* the rest comes once classification has ended */
 
   /* errors */
   SATCHEL_ERR_ARGUMENT = -1,    /* a NULL, a wrong struct_size, a value out of range */
@@ -285,7 +286,8 @@ SATCHEL_API satchel_status satchel_close(satchel_library** library);
  *   satchel_request_new        method, target, who is asking
  *   satchel_request_body       -> what to send upstream | pass | reject
  *      ... the upstream is called ...
- *   satchel_request_classify   optional, beside the upstream call
+ *   satchel_request_classify   optional, beside the upstream call; or, where nobody
+ *                              may wait, satchel_request_classify_start
  *   satchel_request_response   status and type -> what to do with the length
  *   satchel_request_write      bytes from upstream -> bytes for the client
  *   satchel_request_end        or satchel_request_abort
@@ -304,6 +306,7 @@ typedef struct satchel_principal_answer satchel_principal_answer;
 typedef struct satchel_model_answer satchel_model_answer;
 typedef struct satchel_versions_answer satchel_versions_answer;
 typedef struct satchel_counts_answer satchel_counts_answer;
+typedef struct satchel_render_answer satchel_render_answer;
 
 /* Names the principal: the customer whose entries these are. Copied. */
 SATCHEL_API satchel_status satchel_principal_set(satchel_principal_answer* answer, const char* id,
@@ -323,6 +326,45 @@ SATCHEL_API satchel_status satchel_versions_add(satchel_versions_answer* answer,
 /* Sets the tokens up to and including each segment (cumulative). Copied. */
 SATCHEL_API satchel_status satchel_counts_set(satchel_counts_answer* answer,
                                               const uint32_t* cumulative, size_t count);
+
+/* The part of a prompt that ends with a breakpoint, both included; a member that
+ * does not apply is -1. Ordinals count from 0, in the messages as they are given. */
+typedef struct satchel_prefix {
+  int64_t tools;         /* this many tools, and no message */
+  int64_t message;       /* all tools, and the messages up to this one: */
+  int64_t message_block; /* of its content no more than up to this block */
+  int64_t tool_call;     /* of its tool calls no more than up to this one */
+} satchel_prefix;
+
+/* A prompt to be written out by the model's chat template, as it is sent upstream. */
+typedef struct satchel_render_request {
+  size_t struct_size;
+  satchel_view messages; /* JSON, usually an array */
+  satchel_view tools;    /* JSON; NULL, 0: the body has none */
+  const satchel_prefix* prefixes;
+  size_t prefix_count;
+  uint32_t timeout_ms; /* the answer is not waited for any longer */
+  uint32_t reserved;
+} satchel_render_request;
+
+/* For satchel_render_set: the template refuses this prefix. */
+#define SATCHEL_NOT_COUNTED (-1)
+
+/* Sets the tokens of the whole prompt, with what makes the model answer
+ * (add_generation_prompt), and of each prefix without it, in the order asked;
+ * SATCHEL_NOT_COUNTED or from 0 to 2^32 - 1. Copied. ERR_ARGUMENT: another value. */
+SATCHEL_API satchel_status satchel_render_set(satchel_render_answer* answer, uint32_t total,
+                                              const int64_t* prefix_counts, size_t count);
+
+/* Why a prompt cannot be rendered. */
+enum {
+  SATCHEL_RENDER_UNMAPPED = 1,    /* the model is not known: nothing is cached */
+  SATCHEL_RENDER_NO_TEMPLATE = 2, /* the model has none: segments are counted instead */
+  SATCHEL_RENDER_FAILED = 3       /* the template refuses this prompt: likewise */
+};
+
+/* Says so; reason is a SATCHEL_RENDER_*. The callback then returns OK. */
+SATCHEL_API satchel_status satchel_render_fail(satchel_render_answer* answer, int32_t reason);
 
 /* Who is asking. Built in: "key-" + the first 32 hex digits of SHA-256 over the
  * API key. */
@@ -352,7 +394,8 @@ typedef struct satchel_models {
   { sizeof(satchel_models), NULL, NULL, NULL }
 
 /* Who counts tokens. Built in: an estimate from bytes (four bytes a token,
- * rounded down), version "estimate-bytes4-1". Both members or neither. */
+ * rounded down), version "estimate-bytes4-1"; or the service that "tokenizer" of
+ * the configuration names. versions and tokenize both, or neither. */
 typedef struct satchel_tokenizer {
   size_t struct_size;
   void* user;
@@ -366,10 +409,81 @@ typedef struct satchel_tokenizer {
   satchel_status (*tokenize)(void* user, const char* model, size_t model_len,
                              const satchel_view* segments, size_t segment_count,
                              satchel_counts_answer* answer);
+  /* Optional; asked where "exact" of the configuration is on and versions named a
+   * template of the model: counts the prompt as the template writes it. A prefix is
+   * rendered without generation prompt. An error, or OK without
+   * satchel_render_set or satchel_render_fail: out of reach, nothing is cached;
+   * NOT_HANDLED: as SATCHEL_RENDER_NO_TEMPLATE. */
+  satchel_status (*render)(void* user, const char* model, size_t model_len,
+                           const satchel_render_request* request, satchel_render_answer* answer);
 } satchel_tokenizer;
 
 #define SATCHEL_TOKENIZER_INIT \
-  { sizeof(satchel_tokenizer), NULL, NULL, NULL, NULL }
+  { sizeof(satchel_tokenizer), NULL, NULL, NULL, NULL, NULL }
+
+/* A prefix that was seen: its hash, and what is known of it. */
+typedef struct satchel_entry {
+  size_t struct_size;
+  uint8_t hash[32];
+  uint64_t cumulative_token_count;
+  int64_t expires_at; /* Unix nanoseconds */
+  int32_t tier;       /* SATCHEL_TIER_* */
+  int32_t reserved;
+} satchel_entry;
+
+#define SATCHEL_ENTRY_INIT \
+  { sizeof(satchel_entry), {0}, 0, 0, 0, 0 }
+
+/* Entries of different scopes never meet. */
+typedef struct satchel_scope {
+  size_t struct_size;
+  satchel_view principal;
+  satchel_view model; /* as the client named it */
+  satchel_view tokenizer_version;
+  uint8_t id[16]; /* the three condensed: equal for equal scopes, on every machine */
+} satchel_scope;
+
+/* All that one request changes. */
+typedef struct satchel_commit {
+  size_t struct_size;
+  const satchel_scope* scope;
+  const satchel_entry* entries; /* upserts: count, tier and expiry are replaced */
+  size_t entry_count;
+  const uint8_t* refresh_hash; /* 32 bytes, or NULL: the entry whose expiry is set */
+  int64_t refresh_expires_at;  /* Unix nanoseconds; of an entry that exists, no other is made */
+} satchel_commit;
+
+typedef struct satchel_index_answer satchel_index_answer;
+
+/* Adds one entry that was found. Copied. */
+SATCHEL_API satchel_status satchel_index_add(satchel_index_answer* answer,
+                                             const satchel_entry* entry);
+
+/* The host's own index. Built in: what the configuration's "index" says, which does not count where
+ * there is one of these. The library queues commits, writes them on a thread of its own, and shows
+ * them to lookups while they wait, so that commit may be slow; find may not. Both or neither. */
+typedef struct satchel_index {
+  size_t struct_size;
+  void* user;
+  void (*release)(void* user);
+  /* Adds all entries of these hashes (hash_count times 32 bytes, the longest prefix first) that the
+   * scope has and that expire after live_after, Unix nanoseconds, in any order. From any thread,
+   * several at once. ERR_BUSY and every other error: nothing can be said, the request goes on
+   * uncached. */
+  satchel_status (*find)(void* user, const satchel_scope* scope, const uint8_t* hashes,
+                         size_t hash_count, int64_t live_after, satchel_index_answer* answer);
+  /* Takes a commit whole, or fails without harm: ERR_BUSY, ERR_IO, ERR_TIMEOUT and ERR_UNAVAILABLE
+   * are tried again until "commit_deadline_ms" is over, with all that came after it, so that a
+   * commit may come twice; other errors drop it. *refreshed is set to 1 where the entry to refresh
+   * was there. From one thread of the library at a time. What is expired may be dropped at any
+   * time. */
+  satchel_status (*commit)(void* user, const satchel_commit* commit, int32_t* refreshed);
+  /* Drops every entry. May be NULL: then satchel_prompt_cache_forget answers ERR_UNAVAILABLE. */
+  satchel_status (*clear)(void* user);
+} satchel_index;
+
+#define SATCHEL_INDEX_INIT \
+  { sizeof(satchel_index), NULL, NULL, NULL, NULL, NULL }
 
 /* The parts the host replaces; each pointer may be NULL. Tables are copied. */
 typedef struct satchel_prompt_parts {
@@ -377,14 +491,16 @@ typedef struct satchel_prompt_parts {
   const satchel_principals* principals;
   const satchel_models* models;
   const satchel_tokenizer* tokenizer;
+  const satchel_index* index;
 } satchel_prompt_parts;
 
 #define SATCHEL_PROMPT_PARTS_INIT \
-  { sizeof(satchel_prompt_parts), NULL, NULL, NULL }
+  { sizeof(satchel_prompt_parts), NULL, NULL, NULL, NULL }
 
 SATCHEL_API void satchel_principals_init(satchel_principals* principals);
 SATCHEL_API void satchel_models_init(satchel_models* models);
 SATCHEL_API void satchel_tokenizer_init(satchel_tokenizer* tokenizer);
+SATCHEL_API void satchel_index_init(satchel_index* index);
 SATCHEL_API void satchel_prompt_parts_init(satchel_prompt_parts* parts);
 
 /*
@@ -439,17 +555,26 @@ typedef struct satchel_index_counts {
   uint64_t hits;
   uint64_t entries_written;
   uint64_t entries_refreshed;
-  uint64_t entries_dropped; /* not written: full, damaged, queue full */
-  uint64_t entries_swept;   /* expired, or over the size bound */
-  uint64_t entries_waiting; /* handed over, not yet written */
+  uint64_t entries_dropped;     /* not written: full, damaged, queue full */
+  uint64_t entries_swept;       /* expired, or over the size bound */
+  uint64_t entries_waiting;     /* handed over, not yet written */
+  uint64_t lookups_turned_away; /* failures for want of a free connection */
+  uint64_t write_retries;
 } satchel_index_counts;
 
 #define SATCHEL_INDEX_COUNTS_INIT \
-  { sizeof(satchel_index_counts), 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(satchel_index_counts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 SATCHEL_API satchel_status satchel_prompt_cache_index_counts(satchel_prompt_cache* cache,
                                                              satchel_index_counts* counts,
                                                              satchel_error* error);
+
+/* Counters and histograms of this process in the Prometheus text format, all names
+ * beginning with satchel_prompt_cache_. Labels have fixed values; a model's name is
+ * one only where the configuration's "models" has it. *out as of every
+ * satchel_buffer. Any thread. */
+SATCHEL_API satchel_status satchel_prompt_cache_metrics(satchel_prompt_cache* cache,
+                                                        satchel_buffer* out, satchel_error* error);
 
 /* ---------------------------------------------------------------- a request */
 
@@ -524,6 +649,64 @@ SATCHEL_API satchel_status satchel_request_body(satchel_request* request, const 
  */
 SATCHEL_API satchel_status satchel_request_classify(satchel_request* request, satchel_error* error);
 
+/*
+ * How classification ended: OK, also where nothing could be found out, as above. All
+ * others leave the request uncached: ERR_TIMEOUT, "classify_deadline_ms" passed;
+ * ERR_LIMIT, the queue was full, or too many bytes of the response waited (see
+ * satchel_request_no_wait); ERR_MEMORY; ERR_STATE, the request was aborted or freed
+ * first; ERR_HANDLE, the cache was closed.
+ *
+ * Called on a thread of the library, or inside the call that ended it:
+ * satchel_request_classify_start where there was nothing to ask or no room,
+ * satchel_request_abort, satchel_request_free, and whoever waited until the deadline.
+ * It must not wait for anything: other requests are late behind it. Calls that need
+ * neither a lock of the caller nor another thread are fine. Those on the same request
+ * return ERR_BUSY while another thread is inside it, or the call that ended it is, and
+ * ERR_HANDLE while it is being freed. Requests, caches and libraries cannot be released
+ * inside it: ERR_BUSY.
+ */
+typedef void (*satchel_classify_done)(void* user, satchel_status status);
+
+/*
+ * Classifies on a thread of the library, beside the upstream call, and returns at
+ * once. At most "classify_threads" run at the same time and "classify_queue" wait;
+ * "classify_deadline_ms" counts from this call. The host's principals, models and
+ * tokenizer are called on those threads then.
+ *
+ * Whoever needs the answer waits for it, until the deadline at most: the
+ * satchel_request_write that has the final usage, satchel_request_end, and
+ * satchel_request_classify. An answer that comes later is dropped, and nothing is
+ * committed. satchel_request_abort and satchel_request_free do not wait: what a
+ * callback of the host is doing goes on without them.
+ *   done     may be NULL. Called exactly once, unless this call returns an error, and
+ *            never after satchel_request_free has returned.
+ * ERR_STATE before satchel_request_body, and when called twice. After
+ * satchel_request_classify there is nothing to do: `done` is called with OK.
+ */
+SATCHEL_API satchel_status satchel_request_classify_start(satchel_request* request,
+                                                          satchel_classify_done done, void* user,
+                                                          satchel_error* error);
+
+/*
+ * For event loops: *fd becomes readable (poll, epoll, kqueue, libuv, asyncio) once what
+ * was started has ended, and stays so. It need not be read. It belongs to the request,
+ * which closes it in satchel_request_free: take it out of the loop before.
+ * ERR_STATE: nothing was started. ERR_IO: no descriptor is left.
+ */
+SATCHEL_API satchel_status satchel_request_descriptor(satchel_request* request, int32_t* fd,
+                                                      satchel_error* error);
+
+/*
+ * From now on no call on this request waits for classification. Where its answer is
+ * needed and not there, satchel_request_write and satchel_request_end give out what
+ * precedes the final usage, keep the rest, and return PENDING. After `done`, or once the
+ * descriptor is readable, satchel_request_write with no bytes gives the rest, and
+ * satchel_request_end, called again, ends it. Meanwhile further bytes may be written.
+ * When more than twice "max_event_bytes" is kept, the request goes uncached instead.
+ * Where classification was not started, it is by whoever needs it, without a `done`.
+ */
+SATCHEL_API satchel_status satchel_request_no_wait(satchel_request* request, satchel_error* error);
+
 enum {
   SATCHEL_RESPONSE_AS_IS = 0,  /* length and body stay as they are */
   SATCHEL_RESPONSE_STREAM = 1, /* drop Content-Length; bytes come as they come */
@@ -547,7 +730,8 @@ SATCHEL_API satchel_status satchel_request_response(satchel_request* request, in
  * Takes bytes of the response, cut anywhere, and gives the bytes for the client:
  * possibly none yet, possibly the caller's own pointer. *out is valid until the
  * next call on this request. ERR_STREAM: an event longer than "max_event_bytes"
- * never ended; break the client's connection, never end it cleanly.
+ * never ended; break the client's connection, never end it cleanly. PENDING: see
+ * satchel_request_no_wait; *out is for the client all the same.
  */
 SATCHEL_API satchel_status satchel_request_write(satchel_request* request, const char* data,
                                                  size_t len, satchel_view* out,
@@ -555,7 +739,8 @@ SATCHEL_API satchel_status satchel_request_write(satchel_request* request, const
 
 /*
  * The response ended as it should: gives the last bytes for the client and hands
- * the entries over for writing, or says in the result why not. *out as above.
+ * the entries over for writing, or says in the result why not. *out as above. PENDING:
+ * it has not ended yet, call it again; every call gives bytes that no other gave.
  */
 SATCHEL_API satchel_status satchel_request_end(satchel_request* request, satchel_view* out,
                                                satchel_error* error);
@@ -580,7 +765,7 @@ enum {
 /* What became of a request. Token counts are those written into the usage. */
 typedef struct satchel_request_result {
   size_t struct_size;
-  int32_t classified;  /* 1 once classification has run */
+  int32_t classified;  /* 1 once classification has ended and was asked for its answer */
   int32_t active;      /* 1: principal known and model enabled */
   int32_t degraded;    /* 1: zero because something failed, not because of the prompt */
   int32_t had_markers; /* 1: the client asked for caching */
@@ -604,8 +789,9 @@ SATCHEL_API satchel_status satchel_request_result_get(satchel_request* request,
                                                       satchel_request_result* result,
                                                       satchel_error* error);
 
-/* Frees and sets *request to NULL; aborts it if it had not ended. Returns OK,
- * also for NULL; ERR_BUSY from inside a callback of it; ERR_HANDLE. */
+/* Frees and sets *request to NULL; aborts it if it had not ended. Waits for a `done` of
+ * it that is being called, for nothing else. Returns OK, also for NULL; ERR_BUSY from
+ * inside a callback of it or on a thread of the library; ERR_HANDLE. */
 SATCHEL_API satchel_status satchel_request_free(satchel_request** request);
 
 /* ==========================================================================
@@ -752,26 +938,16 @@ typedef struct satchel_outcome_summary {
   satchel_view principal;     /* of the scope; valid until satchel_outcome_free */
   satchel_view model;
   satchel_view tokenizer_version;
+  uint64_t render_total;    /* tokens of the whole prompt, where counted exactly */
+  int32_t has_render_total; /* whether they were */
+  int32_t reserved_2;
 } satchel_outcome_summary;
 
-#define SATCHEL_OUTCOME_SUMMARY_INIT                                                            \
-  {                                                                                             \
-    sizeof(satchel_outcome_summary), 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, {NULL, 0}, {NULL, 0}, { \
-      NULL, 0                                                                                   \
-    }                                                                                           \
+#define SATCHEL_OUTCOME_SUMMARY_INIT                                                          \
+  {                                                                                           \
+    sizeof(satchel_outcome_summary), 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, {NULL, 0}, {NULL, 0}, \
+        {NULL, 0}, 0, 0, 0                                                                    \
   }
-
-typedef struct satchel_entry {
-  size_t struct_size;
-  uint8_t hash[32];
-  uint64_t cumulative_token_count;
-  int64_t expires_at; /* Unix nanoseconds */
-  int32_t tier;       /* SATCHEL_TIER_* */
-  int32_t reserved;
-} satchel_entry;
-
-#define SATCHEL_ENTRY_INIT \
-  { sizeof(satchel_entry), {0}, 0, 0, 0, 0 }
 
 /*
  * Classifies a body without a response: what the request would have read and
@@ -920,6 +1096,7 @@ SATCHEL_API void satchel_tool_place_init(satchel_tool_place* place);
  *              "max_bytes", "max_entries", "max_age_s"   bounds kept in the background
  *              "strict": true                            hash every root every time
  *              "stats_path": "/file.jsonl"               a line a call
+ *              "remote": {"kind": "redis", ...}          a store that machines share
  *   out      satchel_tool_cache_close releases it.
  * Reads nothing in bulk. Returns OK, ERR_HANDLE, ERR_ARGUMENT, ERR_CONFIG, ERR_IO
  * (the directory cannot be made or read), ERR_MEMORY.
@@ -1135,7 +1312,8 @@ SATCHEL_API satchel_status satchel_tool_sweep(satchel_tool_cache* cache, uint64_
 /* Makes the index anew from the store. Lookups go on meanwhile. */
 SATCHEL_API satchel_status satchel_tool_rebuild(satchel_tool_cache* cache, satchel_error* error);
 /* Waits until what runs in the background is done: the index in line with the
- * store, fingerprints remembered. OK, or ERR_TIMEOUT. */
+ * store, fingerprints remembered, results and invalidations passed on to the remote.
+ * OK, or ERR_TIMEOUT. */
 SATCHEL_API satchel_status satchel_tool_cache_flush(satchel_tool_cache* cache, uint32_t timeout_ms,
                                                     satchel_error* error);
 

@@ -268,6 +268,20 @@ class Segments {
   std::size_t count_;
 };
 
+// A prompt to be written out by the model's chat template; views, valid until render() returns.
+struct RenderRequest {
+  std::string_view messages;  // JSON
+  std::string_view tools;     // JSON; empty: none
+  std::vector<satchel_prefix> prefixes;
+  std::uint32_t timeout_ms = 0;
+};
+
+struct RenderCounts {
+  std::int32_t failure = 0;  // SATCHEL_RENDER_*, where it cannot be rendered
+  std::uint32_t total = 0;
+  std::vector<std::int64_t> prefixes;  // SATCHEL_NOT_COUNTED where the template refuses
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -275,6 +289,25 @@ class Tokenizer {
   virtual std::vector<TokenizerModel> versions(std::string_view model) = 0;
   // The tokens up to and including each segment.
   virtual std::vector<std::uint32_t> tokenize(std::string_view model, const Segments& segments) = 0;
+  // Whether render() is there, for exact counting.
+  [[nodiscard]] virtual bool renders() const { return false; }
+  virtual RenderCounts render(std::string_view /*model*/, const RenderRequest& /*request*/) {
+    throw NotHandled();
+  }
+};
+
+// The host's own index. From any thread; commit() from one thread at a time.
+class Index {
+ public:
+  virtual ~Index() = default;
+  // Those of `hashes`, 32 bytes each, the longest prefix first, that the scope has and that expire
+  // after `live_after`, Unix nanoseconds. An Error: nothing can be said, no caching.
+  virtual std::vector<satchel_entry> find(const satchel_scope& scope, const std::uint8_t* hashes,
+                                          std::size_t hash_count, std::int64_t live_after) = 0;
+  // All of it or an Error: that of SATCHEL_ERR_BUSY, _IO, _TIMEOUT and _UNAVAILABLE is tried again.
+  // Whether the entry to refresh was there.
+  virtual bool commit(const satchel_commit& commit) = 0;
+  virtual void clear() = 0;
 };
 
 // The parts of a prompt cache that the host replaces; each optional.
@@ -282,6 +315,7 @@ struct PromptParts {
   std::unique_ptr<Principals> principals;
   std::unique_ptr<Models> models;
   std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<Index> index;
 };
 
 namespace detail {
@@ -368,8 +402,25 @@ inline satchel_models models_table(std::unique_ptr<Models> part) {
   return table;
 }
 
+inline satchel_status render(Tokenizer& tokenizer, std::string_view model,
+                             const satchel_render_request& raw, satchel_render_answer* answer) {
+  RenderRequest request{text(raw.messages), text(raw.tools), {}, raw.timeout_ms};
+  for (std::size_t i = 0; i < raw.prefix_count; ++i) request.prefixes.push_back(raw.prefixes[i]);
+  const RenderCounts counts = tokenizer.render(model, request);
+  if (counts.failure != 0) return satchel_render_fail(answer, counts.failure);
+  return satchel_render_set(answer, counts.total, counts.prefixes.data(), counts.prefixes.size());
+}
+
 inline satchel_tokenizer tokenizer_table(std::unique_ptr<Tokenizer> part) {
   satchel_tokenizer table = SATCHEL_TOKENIZER_INIT;
+  if (part->renders()) {
+    table.render = [](void* user, const char* model, std::size_t model_len,
+                      const satchel_render_request* request, satchel_render_answer* answer) {
+      return guard([&] {
+        return render(*static_cast<Tokenizer*>(user), {model, model_len}, *request, answer);
+      });
+    };
+  }
   table.user = part.release();
   table.release = destroy<Tokenizer>;
   table.versions = [](void* user, const char* model, std::size_t model_len,
@@ -393,6 +444,36 @@ inline satchel_tokenizer tokenizer_table(std::unique_ptr<Tokenizer> part) {
       const std::vector<std::uint32_t> counts = static_cast<Tokenizer*>(user)->tokenize(
           {model, model_len}, Segments(segments, segment_count));
       return satchel_counts_set(answer, counts.data(), counts.size());
+    });
+  };
+  return table;
+}
+
+inline satchel_index index_table(std::unique_ptr<Index> part) {
+  satchel_index table = SATCHEL_INDEX_INIT;
+  table.user = part.release();
+  table.release = destroy<Index>;
+  table.find = [](void* user, const satchel_scope* scope, const std::uint8_t* hashes,
+                  std::size_t hash_count, std::int64_t live_after, satchel_index_answer* answer) {
+    return guard([&]() -> satchel_status {
+      for (const satchel_entry& entry :
+           static_cast<Index*>(user)->find(*scope, hashes, hash_count, live_after)) {
+        const satchel_status status = satchel_index_add(answer, &entry);
+        if (status != SATCHEL_OK) return status;
+      }
+      return SATCHEL_OK;
+    });
+  };
+  table.commit = [](void* user, const satchel_commit* commit, std::int32_t* refreshed) {
+    return guard([&] {
+      *refreshed = static_cast<Index*>(user)->commit(*commit) ? 1 : 0;
+      return SATCHEL_OK;
+    });
+  };
+  table.clear = [](void* user) {
+    return guard([&] {
+      static_cast<Index*>(user)->clear();
+      return SATCHEL_OK;
     });
   };
   return table;
@@ -620,6 +701,22 @@ class Request : public detail::Handle<&satchel_request_free> {
   // May wait for the host's parts and the index; meant to run beside the upstream call.
   void classify() { detail::require_ok(satchel_request_classify, raw()); }
 
+  // The same on a thread of the library. `done(user, status)` as satchel.h says.
+  void classify_start(satchel_classify_done done = nullptr, void* user = nullptr) {
+    detail::require_ok(satchel_request_classify_start, raw(), done, user);
+  }
+  // Readable once what was started has ended. Valid until the request is released.
+  [[nodiscard]] std::int32_t descriptor() {
+    std::int32_t fd = -1;
+    detail::require_ok(satchel_request_descriptor, raw(), &fd);
+    return fd;
+  }
+  // From now on write() and end() do not wait for classification: see pending().
+  void no_wait() { detail::require_ok(satchel_request_no_wait, raw()); }
+  // The last write() or end() kept bytes back: call it again, with nothing, once classification
+  // has ended.
+  [[nodiscard]] bool pending() const noexcept { return pending_; }
+
   // Returns SATCHEL_RESPONSE_*: what becomes of the response's length.
   std::int32_t response(int http_status, std::string_view content_type = {},
                         std::string_view content_encoding = {}) {
@@ -634,14 +731,15 @@ class Request : public detail::Handle<&satchel_request_free> {
   // An Error of ERR_STREAM: break the client's connection, never end it cleanly.
   [[nodiscard]] std::string_view write(std::string_view data) {
     satchel_view view = {nullptr, 0};
-    detail::require_ok(satchel_request_write, raw(), detail::data(data), data.size(), &view);
+    pending_ = detail::call(satchel_request_write, raw(), detail::data(data), data.size(), &view) ==
+               SATCHEL_PENDING;
     return text(view);
   }
 
   // The last bytes; as write(). Hands the entries over for writing.
   [[nodiscard]] std::string_view end() {
     satchel_view view = {nullptr, 0};
-    detail::require_ok(satchel_request_end, raw(), &view);
+    pending_ = detail::call(satchel_request_end, raw(), &view) == SATCHEL_PENDING;
     return text(view);
   }
 
@@ -655,6 +753,7 @@ class Request : public detail::Handle<&satchel_request_free> {
 
  private:
   friend class PromptCache;
+  bool pending_ = false;
 };
 
 // ------------------------------------------------------------------------------------ prompt cache
@@ -666,6 +765,7 @@ class PromptCache : public detail::Handle<&satchel_prompt_cache_close> {
     satchel_principals principals = SATCHEL_PRINCIPALS_INIT;
     satchel_models models = SATCHEL_MODELS_INIT;
     satchel_tokenizer tokenizer = SATCHEL_TOKENIZER_INIT;
+    satchel_index index = SATCHEL_INDEX_INIT;
     satchel_prompt_parts table = SATCHEL_PROMPT_PARTS_INIT;
     if (parts.principals) {
       principals = detail::principals_table(std::move(parts.principals));
@@ -678,6 +778,10 @@ class PromptCache : public detail::Handle<&satchel_prompt_cache_close> {
     if (parts.tokenizer) {
       tokenizer = detail::tokenizer_table(std::move(parts.tokenizer));
       table.tokenizer = &tokenizer;
+    }
+    if (parts.index) {
+      index = detail::index_table(std::move(parts.index));
+      table.index = &index;
     }
     detail::require_ok(satchel_prompt_cache_open, library.raw(), &table, detail::data(config),
                        config.size(), out());
@@ -717,6 +821,13 @@ class PromptCache : public detail::Handle<&satchel_prompt_cache_close> {
     satchel_index_counts counts = SATCHEL_INDEX_COUNTS_INIT;
     detail::require_ok(satchel_prompt_cache_index_counts, raw(), &counts);
     return counts;
+  }
+
+  // Prometheus text.
+  [[nodiscard]] std::string metrics() const {
+    Buffer text;
+    detail::require_ok(satchel_prompt_cache_metrics, raw(), text.raw());
+    return text.str();
   }
 
   [[nodiscard]] Prompt parse(std::string_view body) {

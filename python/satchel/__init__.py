@@ -26,7 +26,17 @@ from ._core import abi_version
 # A program imports what it uses: with everything at once, a status line would spend its time here.
 TYPE_CHECKING = False  # as typing has it, which would be the first to cost
 if TYPE_CHECKING:
-    from ._callbacks import Clock, Log, ModelPolicy, ModelResolver, PrincipalResolver, Tokenizer
+    from ._callbacks import (
+        Clock,
+        Log,
+        ModelPolicy,
+        ModelResolver,
+        PrincipalResolver,
+        Rendered,
+        RenderFailure,
+        RenderRequest,
+        Tokenizer,
+    )
     from ._cascade import Cascade
     from ._cascade_parts import (
         Credentials,
@@ -58,6 +68,7 @@ if TYPE_CHECKING:
         UsageFault,
         UsageUnavailable,
     )
+    from ._index import Index, Scope
     from ._outcome import Entry, Outcome, Refresh
     from ._prompt import (
         Block,
@@ -105,6 +116,7 @@ __all__ = [
     "Http",
     "HttpAnswer",
     "HttpRequest",
+    "Index",
     "IndexCounts",
     "IntegrityError",
     "JsonError",
@@ -124,10 +136,14 @@ __all__ = [
     "QueryBreakpoint",
     "Refresh",
     "Rejected",
+    "RenderFailure",
+    "RenderRequest",
+    "Rendered",
     "Request",
     "RequestResult",
     "ResponsePlan",
     "Root",
+    "Scope",
     "StateError",
     "Stored",
     "StreamError",
@@ -157,7 +173,10 @@ __all__ = [
 ]
 
 _NAMES = {
-    "_callbacks": "Clock Log ModelPolicy ModelResolver PrincipalResolver Tokenizer",
+    "_callbacks": (
+        "Clock Log ModelPolicy ModelResolver PrincipalResolver RenderFailure RenderRequest "
+        "Rendered Tokenizer"
+    ),
     "_cascade": "Cascade",
     "_cascade_parts": (
         "Credentials Headers Http HttpAnswer HttpRequest TranscriptBlock TranscriptWindows "
@@ -168,6 +187,7 @@ _NAMES = {
         "JsonError MarkerError MarkerFault MetaError NoSpaceError Rejected StateError "
         "StreamError UsageFault UsageUnavailable"
     ),
+    "_index": "Index Scope",
     "_outcome": "Entry Outcome Refresh",
     "_prompt": (
         "Block Breakpoint ForwardedBody Prompt QueryBreakpoint Tier canonical_json "

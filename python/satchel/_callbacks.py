@@ -8,10 +8,12 @@ is reported through `sys.unraisablehook`. `NotImplemented` asks for the built-in
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ Clock = Callable[[], int]
 PrincipalResolver = Callable[[str], Optional[str]]
 
 _MAX_COUNT = 2**32 - 1
+_NOT_COUNTED = -1
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,60 @@ class ModelPolicy:
 ModelResolver = Callable[[str], Optional[ModelPolicy]]
 
 
+class RenderFailure(IntEnum):
+    """Why a prompt cannot be rendered.
+
+    Attributes:
+        UNMAPPED: The model is not known: nothing is cached.
+        NO_TEMPLATE: The model has none: segments are counted instead.
+        FAILED: The template refuses this prompt: likewise.
+    """
+
+    UNMAPPED = 1
+    NO_TEMPLATE = 2
+    FAILED = 3
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """A prompt to be written out by the model's chat template, as it is sent upstream.
+
+    Attributes:
+        messages: As in the body, usually a list.
+        tools: As in the body, None where it has none.
+        prefixes: The parts to be counted, without generation prompt: `{"tools": n}`, the first n
+            tools and no message; `{"message": i}`, all up to and including message i, of which
+            `"block"` or `"tool_call"` name the last element that belongs to it.
+        timeout: Seconds for which the answer is waited for.
+    """
+
+    messages: Any
+    tools: Any
+    prefixes: Sequence[Mapping[str, int]]
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a rendered prompt counts.
+
+    Attributes:
+        total: Tokens of the whole prompt, generation prompt included.
+        prefix_counts: Tokens of each prefix, None where the template refuses it.
+    """
+
+    total: int
+    prefix_counts: Sequence[int | None]
+
+
 class Tokenizer(Protocol):
-    """Who counts tokens."""
+    """Who counts tokens.
+
+    A third method is optional, for exact counting (`"exact": true` in the configuration):
+    `render(model, request)` is given a `RenderRequest` for models of which `versions` named a
+    template, and returns `Rendered`, or a `RenderFailure`; to say that the service is out of reach,
+    it raises.
+    """
 
     def versions(self, model: str) -> Mapping[str, str | tuple[str, str]]:
         """Lists the models it knows, at least `model`; remembered for 300 seconds.
@@ -101,12 +156,20 @@ def models_for_core(resolve: ModelResolver) -> Callable[[str], Any]:
     return resolve_model
 
 
-def tokenizer_for_core(tokenizer: Tokenizer) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Turns what the tokenizer returns into rows of versions and cumulative counts."""
+def tokenizer_for_core(
+    tokenizer: Tokenizer,
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any] | None]:
+    """Turns what the tokenizer returns into rows of versions, cumulative counts and renders."""
     for method in ("versions", "tokenize"):
         if not callable(getattr(tokenizer, method, None)):
             raise TypeError(f"tokenizer must have a method {method!r}")
-    return _versions_for_core(tokenizer), _counts_for_core(tokenizer)
+    render = getattr(tokenizer, "render", None)
+    check_callable(render, "tokenizer.render")
+    return (
+        _versions_for_core(tokenizer),
+        _counts_for_core(tokenizer),
+        None if render is None else _render_for_core(render),
+    )
 
 
 def _versions_for_core(tokenizer: Tokenizer) -> Callable[[str], Any]:
@@ -130,6 +193,45 @@ def _counts_for_core(tokenizer: Tokenizer) -> Callable[[str, list[str]], Any]:
         return _cumulative(counts)
 
     return _named_after(tokenizer.tokenize, tokenize)
+
+
+def _render_for_core(user: Callable[[str, RenderRequest], Any]) -> Callable[..., Any]:
+    def render(
+        model: str,
+        messages: str,
+        tools: str | None,
+        prefixes: list[tuple[int, int, int, int]],
+        timeout_ms: int,
+    ) -> Any:
+        rendered = user(
+            model,
+            RenderRequest(
+                json.loads(messages),
+                None if tools is None else json.loads(tools),
+                [_wire_prefix(prefix) for prefix in prefixes],
+                timeout_ms / 1000,
+            ),
+        )
+        if rendered is NotImplemented:
+            return rendered
+        if isinstance(rendered, RenderFailure):
+            return int(rendered)
+        if not isinstance(rendered, Rendered):
+            raise TypeError(
+                f"render must return Rendered or RenderFailure, not {type(rendered).__name__}"
+            )
+        counts = [
+            _NOT_COUNTED if count is None else _count(count, "a token count")
+            for count in rendered.prefix_counts
+        ]
+        return _count(rendered.total, "the token count of a prompt"), counts
+
+    return _named_after(user, render)
+
+
+def _wire_prefix(prefix: tuple[int, int, int, int]) -> dict[str, int]:
+    names = ("tools", "message", "block", "tool_call")
+    return {name: value for name, value in zip(names, prefix) if value >= 0}
 
 
 def _named_after(user: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:

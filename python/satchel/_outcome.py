@@ -57,6 +57,7 @@ class Outcome:
         principal: Of the scope that was looked up.
         model: Of the scope, as the client named it.
         tokenizer_version: Of the scope.
+        render_total: Tokens of the whole prompt, where it was counted exactly, else None.
     """
 
     def __init__(self, cache: PromptCache, core: _core.Outcome) -> None:
@@ -73,6 +74,7 @@ class Outcome:
             self.principal,
             self.model,
             self.tokenizer_version,
+            self.render_total,
         ) = core.summary()
         self.refresh = None if refresh is None else Refresh(*refresh)
         self.entries = tuple(

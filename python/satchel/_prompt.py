@@ -25,6 +25,11 @@ def tier_of(number: int) -> Tier:
     return _TIERS[number]
 
 
+def number_of(tier: Tier) -> int:
+    """The `SATCHEL_TIER_*` of a name."""
+    return _TIERS.index(tier)
+
+
 @dataclass(frozen=True)
 class Block:
     """One block, in canonical order: tools first, then the messages' content and tool calls.

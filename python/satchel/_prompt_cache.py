@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import _callbacks, _core
 from ._errors import closed_error
+from ._index import Index, index_for_core
 from ._outcome import Outcome
 from ._prompt import ForwardedBody, Prompt, forwarded, prompt_of
 from ._request import Request, Text
@@ -36,6 +37,8 @@ class IndexCounts:
         entries_dropped: Not written: full, damaged, queue full.
         entries_swept: Removed: expired, or over the size bound.
         entries_waiting: Handed over, not yet written.
+        lookups_turned_away: Failures for want of a free connection.
+        write_retries: Writes tried again.
     """
 
     lookups: int
@@ -46,6 +49,8 @@ class IndexCounts:
     entries_dropped: int
     entries_swept: int
     entries_waiting: int
+    lookups_turned_away: int
+    write_retries: int
 
 
 class PromptCache:
@@ -62,9 +67,11 @@ class PromptCache:
             default is an index in memory, which is gone with the process. A path of the index is
             shared by processes: `{"index": {"kind": "sqlite", "path": "/var/lib/proxy"}}`. An index
             that cannot be opened is no error: it is logged, and requests go on uncached.
-        tokenizer: Who counts tokens; by default an estimate of four bytes a token.
+        tokenizer: Who counts tokens; by default the service that the configuration names
+            (`{"tokenizer": {"url": "http://..."}}`), else an estimate of four bytes a token.
         principals: Who an API key belongs to; by default a hash of the key.
         models: What holds for a model; by default the configuration's table `models`.
+        index: Where the entries are kept; by default what the configuration's `index` says.
         log: Gets one line at a time, `log(level, component, message)`; by default the loggers below
             `satchel` of `logging`.
         log_level: The least level that is logged.
@@ -82,6 +89,7 @@ class PromptCache:
         tokenizer: _callbacks.Tokenizer | None = None,
         principals: _callbacks.PrincipalResolver | None = None,
         models: _callbacks.ModelResolver | None = None,
+        index: Index | None = None,
         log: _callbacks.Log | None = None,
         log_level: LogLevel = "warn",
         clock: _callbacks.Clock | None = None,
@@ -95,8 +103,8 @@ class PromptCache:
             ("monotonic", monotonic),
         ):
             _callbacks.check_callable(value, name)
-        versions, tokenize = (
-            (None, None) if tokenizer is None else _callbacks.tokenizer_for_core(tokenizer)
+        versions, tokenize, render = (
+            (None, None, None) if tokenizer is None else _callbacks.tokenizer_for_core(tokenizer)
         )
         self._core = _core.open_prompt_cache(
             _config_json(config),
@@ -108,6 +116,8 @@ class PromptCache:
             models=None if models is None else _callbacks.models_for_core(models),
             versions=versions,
             tokenize=tokenize,
+            index=None if index is None else index_for_core(index),
+            render=render,
         )
 
     def request(
@@ -206,6 +216,10 @@ class PromptCache:
         A proxy that stops reading there passes what it has, one byte more than this.
         """
         return self._core.max_body()
+
+    def metrics(self) -> str:
+        """The counters and histograms of this process in the Prometheus text format."""
+        return self._core.metrics().decode()
 
     @property
     def closed(self) -> bool:

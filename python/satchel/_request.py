@@ -10,6 +10,7 @@ from . import _core
 from ._errors import ClosedError, closed_error
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from types import TracebackType
 
     from typing_extensions import Buffer
@@ -77,7 +78,7 @@ class RequestResult:
     """What became of a request. Token counts are those written into the usage.
 
     Attributes:
-        classified: Classification has run.
+        classified: Classification has ended, and its answer was asked for.
         active: The principal is known and the model enabled.
         degraded: Zero because something failed, not because of the prompt.
         had_markers: The client asked for caching.
@@ -121,10 +122,27 @@ class Request:
     the upstream works), `response`, `write` once a chunk, then `end` or `abort`. Any of them may be
     the last. As a context manager it closes itself, which aborts one that has not ended by then.
 
+    In an event loop, where nothing may wait: `no_wait` behind `body`, and
+
+        out = request.write(chunk)
+        while request.pending:  # the frame with the usage came before its counts
+            send(out)
+            await request.classify_async()
+            out = request.write(b"")
+
     One thread at a time; threads may take turns. A second one gets `BusyError`.
     """
 
-    __slots__ = ("__weakref__", "_cache", "_core", "_ended", "_method", "_result", "_target")
+    __slots__ = (
+        "__weakref__",
+        "_cache",
+        "_classification",
+        "_core",
+        "_ended",
+        "_method",
+        "_result",
+        "_target",
+    )
 
     def __init__(self, cache: PromptCache, core: _core.Request, method: Text, target: Text) -> None:
         self._cache = cache  # a cache that nobody else keeps lives as long as its requests
@@ -133,6 +151,7 @@ class Request:
         self._target = target
         self._ended = False
         self._result: RequestResult | None = None
+        self._classification: Future[None] | None = None
 
     def body(self, data: Buffer) -> Forward | None:
         """Takes the whole body and says what to send upstream.
@@ -166,6 +185,73 @@ class Request:
             StateError: Before `body`.
         """
         self._core.classify()
+
+    def classify_start(self) -> None:
+        """Does what `classify` does on a thread of the library, and returns at once.
+
+        The callbacks of the cache run there then, on several threads at the same time. Whoever
+        needs the answer waits for it, until the deadline at most (see `no_wait`); with none by then
+        the request is uncached. Closing or aborting the request does not wait for a callback.
+
+        Raises:
+            StateError: Before `body`, or called twice.
+        """
+        from concurrent.futures import Future
+
+        ended: Future[None] = Future()
+        ended.set_running_or_notify_cancel()  # whoever waits may be cancelled, this may not
+
+        def done(_: int) -> None:
+            ended.set_result(None)
+
+        self._core.classify_start(done)
+        self._classification = ended
+
+    async def classify_async(self) -> None:
+        """Waits, without blocking the event loop, until classification has ended.
+
+        Starts it where that was not done yet. It may be awaited several times, and cancelled.
+
+        Raises:
+            StateError: Before `body`.
+        """
+        import asyncio
+
+        if self._classification is None:
+            self.classify_start()
+        assert self._classification is not None
+        await asyncio.wrap_future(self._classification)
+
+    def fileno(self) -> int:
+        """A descriptor that is readable once what was started has ended, for other event loops.
+
+        It belongs to the request: take it out of the loop before `close`.
+
+        Raises:
+            StateError: Nothing was started.
+        """
+        return self._core.descriptor()
+
+    def no_wait(self) -> None:
+        """From now on no call waits for classification, which this starts if nothing did before.
+
+        Where its answer is needed and not there, `write` and `end` give what precedes the final
+        usage, keep the rest, and set `pending`.
+
+        Raises:
+            StateError: Before `body`.
+        """
+        if self._classification is None:
+            self.classify_start()
+        self._core.no_wait()
+
+    @property
+    def pending(self) -> bool:
+        """The last `write` or `end` kept something back.
+
+        Once classification has ended, `write(b"")` gives the rest, and `end`, called again, ends.
+        """
+        return self._core.pending
 
     def response(
         self,
@@ -202,10 +288,10 @@ class Request:
         """The response ended as it should: hands the entries over for writing.
 
         Returns:
-            The last bytes for the client.
+            The last bytes for the client. With `pending` set it has not ended yet: call it again.
         """
         last = self._core.end()
-        self._ended = True
+        self._ended = not self._core.pending
         return last
 
     def abort(self) -> None:

@@ -106,6 +106,7 @@ static void bad_cache(satchel_prompt_cache* bad) {
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_prompt_cache_forget(bad, &error));
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_prompt_cache_max_body(bad, &bytes, &error));
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_prompt_cache_index_counts(bad, &counts, &error));
+  CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_prompt_cache_metrics(bad, &buffer, &error));
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_request_new(bad, &head, &made, &error));
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name,
               satchel_prompt_parse(bad, LITERAL(SAMPLE_BODY), &parsed, &error));
@@ -148,6 +149,9 @@ static void bad_request(satchel_request* bad) {
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name,
               satchel_request_body(bad, LITERAL(SAMPLE_BODY), &forward, &error));
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_request_classify(bad, &error));
+  CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_request_classify_start(bad, NULL, NULL, &error));
+  CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_request_descriptor(bad, &plan, &error));
+  CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_request_no_wait(bad, &error));
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name,
               satchel_request_response(bad, 200, NULL, 0, NULL, 0, &plan, &error));
   CHECK_ERROR(SATCHEL_ERR_HANDLE, name, satchel_request_write(bad, LITERAL("{}"), &out, &error));
@@ -265,6 +269,7 @@ static void closing_takes_null(void) {
   satchel_principals_init(NULL);
   satchel_models_init(NULL);
   satchel_tokenizer_init(NULL);
+  satchel_index_init(NULL);
   satchel_prompt_parts_init(NULL);
   satchel_request_head_init(NULL);
   satchel_forward_init(NULL);
@@ -272,11 +277,16 @@ static void closing_takes_null(void) {
 
 static void an_answer_that_is_null_is_refused(void) {
   const uint32_t count = 1;
+  const satchel_entry entry = SATCHEL_ENTRY_INIT;
+  const int64_t rendered = 1;
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_principal_set(NULL, LITERAL("p")));
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_model_set(NULL, 1, 1));
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT,
                satchel_versions_add(NULL, LITERAL("m"), LITERAL("v"), NULL, 0));
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_counts_set(NULL, &count, 1));
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_index_add(NULL, &entry));
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_render_set(NULL, 1, &rendered, 1));
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_render_fail(NULL, SATCHEL_RENDER_FAILED));
 }
 
 static void null_results_and_null_with_a_length_are_refused(void) {
@@ -301,6 +311,7 @@ static void null_results_and_null_with_a_length_are_refused(void) {
   CHECK_ERROR(SATCHEL_ERR_ARGUMENT, "bytes", satchel_prompt_cache_max_body(cache, NULL, &error));
   CHECK_ERROR(SATCHEL_ERR_ARGUMENT, "counts",
               satchel_prompt_cache_index_counts(cache, NULL, &error));
+  CHECK_ERROR(SATCHEL_ERR_ARGUMENT, "out", satchel_prompt_cache_metrics(cache, NULL, &error));
   CHECK_ERROR(SATCHEL_ERR_ARGUMENT, "out", satchel_request_new(cache, &head, NULL, &error));
   CHECK_ERROR(SATCHEL_ERR_ARGUMENT, "head", satchel_request_new(cache, NULL, &made, &error));
   CHECK(opened_library == NULL && opened == NULL && made == NULL);
@@ -479,6 +490,9 @@ static void the_wrong_moment_is_said(void) {
   satchel_view out = {NULL, 0};
   int32_t plan = 0;
   CHECK_ERROR(SATCHEL_ERR_STATE, "classify", satchel_request_classify(fresh, &error));
+  CHECK_ERROR(SATCHEL_ERR_STATE, "classify_start",
+              satchel_request_classify_start(fresh, NULL, NULL, &error));
+  CHECK_ERROR(SATCHEL_ERR_STATE, "descriptor", satchel_request_descriptor(fresh, &plan, &error));
   CHECK_ERROR(SATCHEL_ERR_STATE, "response",
               satchel_request_response(fresh, 200, NULL, 0, NULL, 0, &plan, &error));
   CHECK_ERROR(SATCHEL_ERR_STATE, "write", satchel_request_write(fresh, LITERAL("x"), &out, &error));
@@ -533,7 +547,7 @@ int main(void) {
   CHECK(strcmp(satchel_status_name(SATCHEL_OK), "OK") == 0);
   CHECK(strcmp(satchel_status_name(SATCHEL_NOT_STORED), "NOT_STORED") == 0);
   CHECK(strcmp(satchel_status_name(SATCHEL_ERR_NO_SPACE), "ERR_NO_SPACE") == 0);
-  CHECK(strcmp(satchel_status_name(11), "UNKNOWN") == 0);
+  CHECK(strcmp(satchel_status_name(12), "UNKNOWN") == 0);
   CHECK(strcmp(satchel_status_name(INT32_MIN), "UNKNOWN") == 0);
   open_and_close_everything();
   open_everything(&library, &cache, &request, &prompt, &filter, &outcome);

@@ -1,7 +1,9 @@
 // satchel.hpp over the shared object: what C++ adds to the contract, which is who releases what and
 // how errors travel. What the calls themselves promise is tested elsewhere.
 #include <gtest/gtest.h>
+#include <poll.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -187,6 +189,26 @@ TEST(CppWrapper, ACommittedRequestIsReadByTheNext) {
   EXPECT_EQ(send().read, 0u);
 }
 
+TEST(CppWrapper, ARequestIsClassifiedBesideTheUpstreamCall) {
+  const satchel::Library library = quiet_library();
+  satchel::PromptCache cache(library, kNoFloor);
+  std::optional<satchel::Request> request = cache.request(chat());
+  request->body(kMarked);
+  EXPECT_EQ(status_of([&] { (void)request->descriptor(); }), SATCHEL_ERR_STATE);
+  request->no_wait();
+  request->classify_start();
+  pollfd ended{request->descriptor(), POLLIN, 0};
+  request->response(200, "application/json");
+  std::string answer(request->write(R"({"usage":{"prompt_tokens":100}})"));
+  answer += request->end();
+  while (request->pending()) {
+    ASSERT_EQ(poll(&ended, 1, 60'000), 1);
+    answer += request->end();
+  }
+  EXPECT_NE(answer.find("\"cache_creation_input_tokens\":2"), std::string::npos) << answer;
+  EXPECT_NE(cache.metrics().find("requests_total{outcome=\"create_only\"} 1\n"), std::string::npos);
+}
+
 TEST(CppWrapper, AnAbortedRequestCommitsNothing) {
   const satchel::Library library = quiet_library();
   satchel::PromptCache cache(library, kNoFloor);
@@ -273,6 +295,32 @@ class WordTokenizer : public satchel::Tokenizer {
   }
 };
 
+// As a template that begins every prompt with a hundred tokens.
+class TemplateTokenizer final : public WordTokenizer {
+ public:
+  explicit TemplateTokenizer(satchel::RenderCounts& counts) : counts_(counts) {}
+  std::vector<satchel::TokenizerModel> versions(std::string_view model) override {
+    return {{std::string(model), "words-1", "template-1"}};
+  }
+  [[nodiscard]] bool renders() const override { return true; }
+  satchel::RenderCounts render(std::string_view /*model*/,
+                               const satchel::RenderRequest& request) override {
+    EXPECT_EQ(request.messages.front(), '[');
+    EXPECT_TRUE(request.tools.empty());
+    EXPECT_GT(request.timeout_ms, 0U);
+    if (counts_.failure != 0 || !counts_.prefixes.empty()) return counts_;
+    satchel::RenderCounts counts;
+    for (const satchel_prefix& prefix : request.prefixes) {
+      counts.prefixes.push_back(100 + prefix.message);
+    }
+    counts.total = 200;
+    return counts;
+  }
+
+ private:
+  satchel::RenderCounts& counts_;
+};
+
 class ThrowingTokenizer final : public WordTokenizer {
  public:
   std::vector<std::uint32_t> tokenize(std::string_view /*model*/,
@@ -313,6 +361,29 @@ class KeptLog final : public satchel::Log {
   std::shared_ptr<std::vector<Line>> lines_;
 };
 
+TEST(CppWrapper, ATokenizerMayRender) {
+  const satchel::Library library = quiet_library();
+  satchel::RenderCounts counts;
+  satchel::PromptParts parts;
+  parts.tokenizer = std::make_unique<TemplateTokenizer>(counts);
+  const char* const config =
+      R"({"exact":true,"models":{"*":{"enabled":true,"min_prefix_tokens":1}}})";
+  satchel::PromptCache cache(library, config, std::move(parts));
+  satchel_outcome_summary found = cache.classify(chat(), "m", kMarked).summary();
+  EXPECT_EQ(found.has_render_total, 1);
+  EXPECT_EQ(found.render_total, 200U);
+  EXPECT_GE(found.creation_5m + found.creation_1h + found.creation_24h, 100U);
+
+  counts.failure = SATCHEL_RENDER_FAILED;
+  found = cache.classify(chat(), "m", kMarked).summary();
+  EXPECT_EQ(found.has_render_total, 0);
+  EXPECT_EQ(found.degraded, 0);
+  counts.failure = SATCHEL_RENDER_UNMAPPED;
+  EXPECT_EQ(cache.classify(chat(), "m", kMarked).summary().degraded, 1);
+  counts = {0, 5, {-7}};  // no count
+  EXPECT_EQ(cache.classify(chat(), "m", kMarked).summary().degraded, 1);
+}
+
 TEST(CppWrapper, PartsLiveAsLongAsTheCacheAndNotLonger) {
   int alive = 0;
   const satchel::Library library = quiet_library();
@@ -337,6 +408,75 @@ TEST(CppWrapper, PartsAreDestroyedWhenOpeningFails) {
             }),
             SATCHEL_ERR_CONFIG);
   EXPECT_EQ(alive, 0);
+}
+
+// Entries by scope and hash; out of reach for the first commits.
+class MapIndex final : public satchel::Index {
+ public:
+  struct State {
+    std::mutex mutex;
+    std::map<std::string, satchel_entry> entries;
+    int commits_to_fail = 2;
+  };
+  explicit MapIndex(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  std::vector<satchel_entry> find(const satchel_scope& scope, const std::uint8_t* hashes,
+                                  std::size_t hash_count, std::int64_t live_after) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<satchel_entry> found;
+    for (std::size_t i = 0; i < hash_count; ++i) {
+      const auto at = state_->entries.find(key(scope, hashes + 32 * i));
+      if (at != state_->entries.end() && at->second.expires_at > live_after) {
+        found.push_back(at->second);
+      }
+    }
+    return found;
+  }
+
+  bool commit(const satchel_commit& commit) override {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->commits_to_fail-- > 0) throw satchel::Error(SATCHEL_ERR_UNAVAILABLE);
+    for (std::size_t i = 0; i < commit.entry_count; ++i) {
+      state_->entries[key(*commit.scope, commit.entries[i].hash)] = commit.entries[i];
+    }
+    if (commit.refresh_hash == nullptr) return false;
+    const auto at = state_->entries.find(key(*commit.scope, commit.refresh_hash));
+    if (at == state_->entries.end()) return false;
+    at->second.expires_at = commit.refresh_expires_at;
+    return true;
+  }
+
+  void clear() override {
+    const std::lock_guard lock(state_->mutex);
+    state_->entries.clear();
+  }
+
+ private:
+  static std::string key(const satchel_scope& scope, const std::uint8_t* hash) {
+    return std::string(scope.id, scope.id + sizeof scope.id) + std::string(hash, hash + 32);
+  }
+  const std::shared_ptr<State> state_;
+};
+
+TEST(CppWrapper, TheHostsIndexKeepsTheEntries) {
+  const satchel::Library library = quiet_library();
+  const auto state = std::make_shared<MapIndex::State>();
+  const auto open = [&] {
+    satchel::PromptParts parts;
+    parts.index = std::make_unique<MapIndex>(state);
+    return satchel::PromptCache(library, R"({"models":{"*":{"min_prefix_tokens":1}}})",
+                                std::move(parts));
+  };
+  satchel::PromptCache first = open();
+  satchel::Outcome outcome = first.classify(chat(), "m", kMarked);
+  EXPECT_EQ(outcome.summary().read, 0U);
+  outcome.commit();
+  ASSERT_TRUE(first.flush(60'000));
+  EXPECT_EQ(first.index_counts().write_retries, 2U);
+  satchel::PromptCache second = open();
+  EXPECT_GT(second.classify(chat(), "m", kMarked).summary().read, 0U);
+  second.forget();
+  EXPECT_EQ(first.classify(chat(), "m", kMarked).summary().read, 0U);
 }
 
 TEST(CppWrapper, TheHostsTokenizerCounts) {

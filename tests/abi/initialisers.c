@@ -18,6 +18,7 @@ int main(void) {
   SAME(satchel_principals, SATCHEL_PRINCIPALS_INIT, satchel_principals_init);
   SAME(satchel_models, SATCHEL_MODELS_INIT, satchel_models_init);
   SAME(satchel_tokenizer, SATCHEL_TOKENIZER_INIT, satchel_tokenizer_init);
+  SAME(satchel_index, SATCHEL_INDEX_INIT, satchel_index_init);
   SAME(satchel_prompt_parts, SATCHEL_PROMPT_PARTS_INIT, satchel_prompt_parts_init);
   SAME(satchel_request_head, SATCHEL_REQUEST_HEAD_INIT, satchel_request_head_init);
   SAME(satchel_forward, SATCHEL_FORWARD_INIT, satchel_forward_init);

@@ -86,6 +86,11 @@ static void inputs(void) {
             (parts.tokenizer = subject,
              satchel_prompt_cache_open(library, &parts, NULL, 0, &other, &error)),
             SATCHEL_OK, satchel_prompt_cache_close(&other));
+  satchel_prompt_parts_init(&parts);
+  TRY_INPUT(
+      satchel_index, SATCHEL_INDEX_INIT, "index",
+      (parts.index = subject, satchel_prompt_cache_open(library, &parts, NULL, 0, &other, &error)),
+      SATCHEL_OK, satchel_prompt_cache_close(&other));
   TRY_INPUT(satchel_request_head, SATCHEL_REQUEST_HEAD_INIT, "head",
             satchel_request_new(cache, subject, &request, &error), SATCHEL_PASS_THROUGH, (void)0);
   TRY_INPUT(satchel_request_head, SATCHEL_REQUEST_HEAD_INIT, "who",

@@ -155,6 +155,25 @@ def test_healthz_is_not_the_upstreams(memory_host: Host, upstream: Upstream) -> 
     assert upstream.requests() == []
 
 
+def test_metrics_tell_what_it_did_and_are_not_the_upstreams(
+    memory_host: Host, upstream: Upstream
+) -> None:
+    for _ in range(2):
+        ask(memory_host.client(), conversation("a"))
+    asked = len(upstream.requests())
+    for target in ("/metrics", "/metrics?name=x"):
+        answer = wire.exchange(memory_host.port, wire.request("GET", target))
+        assert answer.status == 200
+        assert answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8"
+        for sample in (
+            'satchel_prompt_cache_requests_total{outcome="create_only"} 1\n',
+            'satchel_prompt_cache_requests_total{outcome="read"} 1\n',
+            'satchel_prompt_cache_classify_total{outcome="ok"} 2\n',
+        ):
+            assert sample in answer.body.decode()
+    assert len(upstream.requests()) == asked
+
+
 def test_help_says_what_there_is(demo_host: Path) -> None:
     result = run(demo_host, "--help")
     assert result.returncode == 0

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/json_canonical.hpp"
@@ -98,6 +100,23 @@ struct Host {
   int versions_asked = 0;
   int tokenizer_asked = 0;
   std::vector<std::string> segments;
+
+  // Exact counting: a hundred tokens a prefix, and ten more for the whole.
+  bool renders = true;
+  std::function<core::Result<RenderCounts>(std::span<const Prefix>)> render =
+      [](std::span<const Prefix> prefixes) {
+        RenderCounts counts;
+        for (const Prefix& prefix : prefixes) {
+          counts.total += prefix.block >= 0 || prefix.message >= 0 ? 100 : 50;
+          counts.prefixes.emplace_back(counts.total);
+        }
+        counts.total += 10;
+        return counts;
+      };
+  int renders_asked = 0;
+  std::string messages;
+  std::string tools;
+  Patience patience;  // of the last question for versions
 };
 
 class HostPrincipals final : public Principals {
@@ -128,12 +147,16 @@ class HostTokenizer final : public Tokenizer {
  public:
   explicit HostTokenizer(Host& host) : host_(host) {}
   [[nodiscard]] bool wants_text() const override { return true; }
-  core::Result<std::vector<ModelVersions>> versions(std::string_view model) override {
+  [[nodiscard]] bool can_render() const override { return host_.renders; }
+  core::Result<std::vector<ModelVersions>> versions(std::string_view model,
+                                                    Patience patience) override {
+    host_.patience = patience;
     ++host_.versions_asked;
     return host_.versions(model);
   }
   core::Result<std::vector<std::uint32_t>> tokenize(std::string_view /*model*/,
-                                                    std::span<const Segment> segments) override {
+                                                    std::span<const Segment> segments,
+                                                    Patience /*patience*/) override {
     ++host_.tokenizer_asked;
     host_.segments.clear();
     for (const Segment& segment : segments) {
@@ -141,6 +164,13 @@ class HostTokenizer final : public Tokenizer {
       host_.segments.emplace_back(segment.text);
     }
     return host_.tokenize(segments);
+  }
+  core::Result<RenderCounts> render(std::string_view /*model*/, const RenderRequest& request,
+                                    Patience /*patience*/) override {
+    ++host_.renders_asked;
+    host_.messages = request.messages;
+    host_.tools = request.tools;
+    return host_.render(request.prefixes);
   }
 
  private:
@@ -157,7 +187,7 @@ PromptDigest digest_of(std::string_view body) {
   core::JsonCanonical canonical;
   core::Sha256 hash;
   PromptDigest digest;
-  digest.make(prompt, true, canonical, hash);
+  digest.make(prompt, KeptText::kAll, canonical, hash);
   return digest;
 }
 
@@ -184,13 +214,14 @@ class ClassifierTest : public testing::Test {
       parts.principals = std::make_unique<HostPrincipals>(host);
       parts.models = std::make_unique<HostModels>(host);
       parts.tokenizer = std::make_unique<HostTokenizer>(host);
-      classifier_ =
-          std::make_unique<Classifier>(std::move(parts), index, 5 * kNanosPerSecond, clock, log);
+      classifier_ = std::make_unique<Classifier>(std::move(parts), index,
+                                                 ClassifierSettings{5 * kNanosPerSecond, exact},
+                                                 metrics, clock, log);
     }
     return *classifier_;
   }
   Outcome classify(const PromptDigest* digest, std::string_view model = "m") {
-    return classifier().classify({"", kApiKey}, model, digest);
+    return classifier().classify({Asker{"", kApiKey}, model, digest, {}});
   }
   // The index knows the prefix that ends with this block.
   void know(const PromptDigest& digest, std::size_t block, std::uint32_t tokens,
@@ -205,6 +236,8 @@ class ClassifierTest : public testing::Test {
   LinesLog log;
   ScriptedIndex index;
   Host host;
+  bool exact = false;
+  Metrics metrics{{}};
 
  private:
   std::unique_ptr<Classifier> classifier_;
@@ -223,7 +256,7 @@ TEST_F(ClassifierTest, WithoutAPrincipalItIsInactive) {
   const PromptDigest digest = marked_blocks({"5m"});
   host.principal = [](std::string_view) { return std::optional<std::string>{}; };
   expect_nothing(classify(&digest), false, false);
-  expect_nothing(classifier().classify({"", ""}, "m", &digest), false, false);
+  expect_nothing(classifier().classify({Asker{"", ""}, "m", &digest, {}}), false, false);
   EXPECT_EQ(host.models_asked, 0);
   EXPECT_EQ(index.lookups, 0);
 }
@@ -236,7 +269,7 @@ TEST_F(ClassifierTest, APrincipalThatFailsIsInactive) {
 
 TEST_F(ClassifierTest, AKnownPrincipalIsNotResolved) {
   const PromptDigest digest = marked_blocks({"5m"});
-  EXPECT_TRUE(classifier().classify({"bob", kApiKey}, "m", &digest).active);
+  EXPECT_TRUE(classifier().classify({Asker{"bob", kApiKey}, "m", &digest, {}}).active);
   EXPECT_EQ(host.principals_asked, 0);
   EXPECT_EQ(index.asked_scope.principal, "bob");
 }
@@ -474,7 +507,7 @@ TEST_F(ClassifierTest, PrincipalsOfTwoKeysAreNotMixedUp) {
     return std::optional<std::string>("of " + std::string(key));
   };
   for (const char* key : {"k1", "k2", "k1"}) {
-    classifier().classify({"", key}, "m", &digest);
+    classifier().classify({Asker{"", key}, "m", &digest, {}});
     EXPECT_EQ(index.asked_scope.principal, std::string("of ") + key);
   }
   EXPECT_EQ(host.principals_asked, 2);
@@ -564,10 +597,342 @@ TEST_F(ClassifierTest, WhatTookLongerThanTheDeadlineWritesAndSaysNothing) {
   EXPECT_EQ(late.usage, CacheUsage{});
   EXPECT_TRUE(late.commit.empty());
   host.tokenize = [&](std::span<const Segment> segments) {
-    clock.pass(5 * kNanosPerSecond);
+    clock.pass(5 * kNanosPerSecond - 1);
     return quick(segments);
   };
   EXPECT_EQ(classify(&digest).usage, (CacheUsage{100, 10, 0, 0}));
+}
+
+TEST_F(ClassifierTest, NothingIsAskedOnceNobodyWaitsAnyMore) {
+  const PromptDigest digest = marked_blocks({"5m"});
+  const std::atomic<bool> given_up{true};
+  Patience patience;
+  patience.given_up = &given_up;
+  EXPECT_FALSE(classifier().classify({Asker{"", kApiKey}, "m", &digest, {}}, patience).active);
+  EXPECT_EQ(host.principals_asked, 0);
+  EXPECT_FALSE(classifier().classify({Asker{"bob", ""}, "m", &digest, {}}, patience).active);
+  EXPECT_EQ(host.models_asked, 0);
+  EXPECT_TRUE(log.lines.empty());
+}
+
+TEST_F(ClassifierTest, WhereTheTimeEndsInAQuestionTheNextOneIsNotAsked) {
+  const PromptDigest digest = marked_blocks({"5m"});
+  const auto late = [this] { clock.pass(5 * kNanosPerSecond); };
+  const Host works = host;
+  host.principal = [&](std::string_view key) {
+    late();
+    return works.principal(key);
+  };
+  EXPECT_FALSE(classify(&digest).active);
+  EXPECT_EQ(host.models_asked, 0);
+  host.model = [&](std::string_view model) {
+    late();
+    return works.model(model);
+  };
+  EXPECT_FALSE(classify(&digest).active);
+  EXPECT_EQ(host.versions_asked, 0);
+  host.versions = [&](std::string_view model) {
+    late();
+    return works.versions(model);
+  };
+  EXPECT_FALSE(classify(&digest).active);
+  EXPECT_EQ(index.lookups, 0);
+  index.answer = [&](std::span<const PrefixHash>) {
+    late();
+    return std::optional<Entry>{};
+  };
+  EXPECT_FALSE(classify(&digest).active);
+  EXPECT_EQ(index.lookups, 1);
+  EXPECT_EQ(host.tokenizer_asked, 0);
+}
+
+TEST_F(ClassifierTest, TheTokenizerIsToldHowLongItIsWaitedFor) {
+  const PromptDigest digest = marked_blocks({"5m"});
+  const std::int64_t now = clock.monotonic_ns();
+  classify(&digest);
+  EXPECT_EQ(host.patience.until_ns, now + 5 * kNanosPerSecond);
+  clock.pass(300 * kNanosPerSecond);
+  Patience shorter;
+  shorter.until_ns = clock.monotonic_ns() + 7;
+  classifier().classify({Asker{"", kApiKey}, "m", &digest, {}}, shorter);
+  EXPECT_EQ(host.patience.until_ns, shorter.until_ns);
+}
+
+// ------------------------------------------------------------------------- exact counting
+
+// Two messages of which the first has a marked block inside and one at its end; then one that the
+// marker does not reach.
+constexpr const char* kRendered =
+    R"({"model":"m","tools":[{"type":"function"}],"messages":[{"role":"user","content":[)"
+    R"({"type":"text","text":"one","cache_control":{"type":"ephemeral"}},)"
+    R"({"type":"text","text":"two"},)"
+    R"({"type":"text","text":"three","cache_control":{"type":"ephemeral","ttl":"1h"}}]},)"
+    R"({"role":"user","content":"four"}]})";
+constexpr const char* kForwarded =
+    R"({"model":"m","tools":[{"type":"function"}],"messages":[{"role":"user","content":"sent"}]})";
+
+class ExactTest : public ClassifierTest {
+ protected:
+  ExactTest() {
+    exact = true;
+    host.versions = [](std::string_view model) {
+      return std::vector<ModelVersions>{{std::string(model), "tok-1", "tpl-2"}};
+    };
+  }
+  Outcome classify_sent() {
+    return classifier().classify({Asker{"", kApiKey}, "m", &digest, kForwarded});
+  }
+  void fail_render(TokenizerFault fault) {
+    host.render = [fault](std::span<const Prefix>) { return tokenizer_error(fault, "no"); };
+  }
+  // Tools, "one", "two", "three", "four".
+  const PromptDigest digest = digest_of(kRendered);
+};
+
+TEST_F(ExactTest, OneCallCountsAllPrefixesOfTheForwardedBody) {
+  const Outcome outcome = classify_sent();
+  EXPECT_EQ(host.renders_asked, 1);
+  EXPECT_EQ(host.messages, R"([{"role":"user","content":"sent"}])");
+  EXPECT_EQ(host.tools, R"([{"type":"function"}])");
+  EXPECT_EQ(host.tokenizer_asked, 0);
+  EXPECT_EQ(outcome.usage, (CacheUsage{0, 100, 100, 0}));
+  EXPECT_EQ(outcome.render_total, 210U);
+  ASSERT_EQ(outcome.commit.writes.size(), 2U);
+  EXPECT_EQ(outcome.commit.writes[0].cumulative_token_count, 100U);
+  EXPECT_EQ(outcome.commit.writes[1].cumulative_token_count, 200U);
+}
+
+TEST_F(ExactTest, TheTemplatesVersionBelongsToTheScope) {
+  classify_sent();
+  EXPECT_EQ(index.asked_scope.tokenizer_version, "tok-1+tpl-2");
+}
+
+TEST_F(ExactTest, AModelWithoutATemplateIsCountedBySegments) {
+  host.versions = [](std::string_view model) {
+    return std::vector<ModelVersions>{{std::string(model), "tok-1", ""}};
+  };
+  const Outcome outcome = classify_sent();
+  EXPECT_EQ(host.renders_asked, 0);
+  EXPECT_EQ(index.asked_scope.tokenizer_version, "tok-1");
+  EXPECT_EQ(outcome.usage, (CacheUsage{0, 20, 20, 0}));
+  EXPECT_FALSE(outcome.render_total);
+}
+
+TEST_F(ExactTest, ATokenizerThatDoesNotRenderIsAskedForSegments) {
+  host.renders = false;
+  EXPECT_FALSE(classifier().wants_body());
+  EXPECT_EQ(classify_sent().usage, (CacheUsage{0, 20, 20, 0}));
+  EXPECT_EQ(index.asked_scope.tokenizer_version, "tok-1");
+}
+
+TEST_F(ExactTest, OffTheTemplateIsNobodysBusiness) {
+  exact = false;
+  EXPECT_FALSE(classifier().wants_body());
+  EXPECT_EQ(classifier().wants_text(), KeptText::kMarked);
+  classify_sent();
+  EXPECT_EQ(host.renders_asked, 0);
+  EXPECT_EQ(index.asked_scope.tokenizer_version, "tok-1");
+}
+
+TEST_F(ExactTest, TheBodyAndAllTextsAreWanted) {
+  EXPECT_TRUE(classifier().wants_body());
+  EXPECT_EQ(classifier().wants_text(), KeptText::kAll);
+}
+
+TEST_F(ExactTest, OnlyPrefixesBeyondTheReadAreAskedFor) {
+  know(digest, 1, 70);
+  std::size_t asked = 0;
+  const auto works = host.render;
+  host.render = [&](std::span<const Prefix> prefixes) {
+    asked = prefixes.size();
+    return works(prefixes);
+  };
+  const Outcome outcome = classify_sent();
+  EXPECT_EQ(asked, 1U);
+  EXPECT_EQ(outcome.usage, (CacheUsage{70, 0, 30, 0}));
+  ASSERT_EQ(outcome.commit.writes.size(), 1U);
+}
+
+TEST_F(ExactTest, APureReadRendersNothing) {
+  know(digest, 3, 70);
+  const Outcome outcome = classify_sent();
+  EXPECT_EQ(outcome.usage, (CacheUsage{70, 0, 0, 0}));
+  EXPECT_FALSE(outcome.render_total);
+  EXPECT_EQ(host.renders_asked, 0);
+}
+
+TEST_F(ExactTest, WhatCannotBeRenderedIsCountedBySegmentsUnderTheSameScope) {
+  using Fallback = Metrics::RenderFallback;
+  const std::pair<TokenizerFault, Fallback> rows[] = {
+      {TokenizerFault::kNoTemplate, Fallback::kNoTemplate},
+      {TokenizerFault::kRenderFailed, Fallback::kRenderFailed}};
+  for (const auto& [fault, counted] : rows) {
+    fail_render(fault);
+    const Outcome outcome = classify_sent();
+    EXPECT_EQ(outcome.usage, (CacheUsage{0, 20, 20, 0}));
+    EXPECT_FALSE(outcome.degraded);
+    EXPECT_FALSE(outcome.render_total);
+    EXPECT_EQ(outcome.commit.scope.tokenizer_version, "tok-1+tpl-2");
+    EXPECT_EQ(metrics.render_fallbacks.value(counted), 1U);
+  }
+}
+
+TEST_F(ExactTest, CountsThatCannotBeBelievedAreNot) {
+  using Fallback = Metrics::RenderFallback;
+  struct Row {
+    RenderCounts counts;
+    Fallback fallback;
+  };
+  const Row rows[] = {{{500, {100}}, Fallback::kMisaligned},
+                      {{500, {100, 200, 300}}, Fallback::kMisaligned},
+                      {{500, {}}, Fallback::kMisaligned},
+                      {{500, {200, 199}}, Fallback::kNotMonotonic},
+                      {{500, {200, 501}}, Fallback::kNotMonotonic}};
+  for (const Row& row : rows) {
+    const std::uint64_t before = metrics.render_fallbacks.value(row.fallback);
+    host.render = [&](std::span<const Prefix>) { return row.counts; };
+    const Outcome outcome = classify_sent();
+    EXPECT_EQ(outcome.usage, (CacheUsage{0, 20, 20, 0}));
+    EXPECT_FALSE(outcome.render_total);
+    EXPECT_EQ(metrics.render_fallbacks.value(row.fallback), before + 1);
+  }
+}
+
+TEST_F(ExactTest, ARenderThatDoesNotComeIsZeroAndDegradedEvenAfterAMatch) {
+  know(digest, 1, 70);
+  for (const TokenizerFault fault :
+       {TokenizerFault::kUnmapped, TokenizerFault::kOutOfReach, TokenizerFault::kBadAnswer}) {
+    fail_render(fault);
+    expect_nothing(classify_sent(), true, true);
+  }
+  EXPECT_EQ(host.tokenizer_asked, 0);
+  EXPECT_EQ(metrics.skips.value(Metrics::Skip::kTokenizerUnmapped), 1U);
+  EXPECT_EQ(metrics.skips.value(Metrics::Skip::kRenderFailed), 2U);
+}
+
+TEST_F(ExactTest, WhatTheTemplateRefusesIsEstimatedOverAllTexts) {
+  host.render = [](std::span<const Prefix>) { return RenderCounts{500, {{}, 200}}; };
+  const Outcome outcome = classify_sent();
+  EXPECT_EQ(host.segments.size(), 5U);
+  EXPECT_EQ(host.segments.back(), "four");
+  // 200, less what ten tokens a block make of the two blocks between.
+  EXPECT_EQ(outcome.usage, (CacheUsage{0, 180, 20, 0}));
+  EXPECT_EQ(outcome.render_total, 500U);
+}
+
+TEST_F(ExactTest, WithoutAnEstimateTheSpanBelongsToTheNextCount) {
+  host.render = [](std::span<const Prefix>) { return RenderCounts{500, {{}, 200}}; };
+  for (const bool fails : {true, false}) {
+    host.tokenize = [fails](std::span<const Segment>) -> core::Result<std::vector<std::uint32_t>> {
+      if (fails) return broken("busy");
+      return std::vector<std::uint32_t>{1, 2};
+    };
+    const Outcome outcome = classify_sent();
+    EXPECT_EQ(outcome.usage, (CacheUsage{0, 0, 200, 0}));
+    ASSERT_EQ(outcome.commit.writes.size(), 1U);
+    EXPECT_EQ(outcome.commit.writes[0].hash, digest.hash_of(3));
+    EXPECT_FALSE(outcome.degraded);
+  }
+}
+
+TEST_F(ExactTest, WhereNothingIsCountedNothingIsCached) {
+  know(digest, 0, 70);
+  host.render = [](std::span<const Prefix>) { return RenderCounts{500, {{}, {}}}; };
+  host.tokenize = [](std::span<const Segment>) { return broken("busy"); };
+  expect_nothing(classify_sent(), true, false);
+}
+
+TEST_F(ExactTest, TheFloorIsHeldAgainstTheDeepestCount) {
+  host.model = [](std::string_view) { return ModelConfig{true, 200}; };
+  EXPECT_EQ(classify_sent().usage, (CacheUsage{0, 100, 100, 0}));
+  clock.pass(61 * kNanosPerSecond);
+  host.model = [](std::string_view) { return ModelConfig{true, 201}; };
+  expect_nothing(classify_sent(), true, false);
+}
+
+TEST_F(ExactTest, ATotalOfNothingIsNoTotal) {
+  host.render = [](std::span<const Prefix>) { return RenderCounts{0, {0, 0}}; };
+  EXPECT_FALSE(classify_sent().render_total);
+}
+
+// ----------------------------------------------------------------------------- what is counted
+
+TEST_F(ClassifierTest, QuestionsAreCountedByWhetherTheyWereRemembered) {
+  using Resolved = Metrics::Resolved;
+  const PromptDigest digest = marked_blocks({"5m"});
+  classify(&digest);
+  classify(&digest);
+  EXPECT_EQ(metrics.principals.value(Resolved::kMiss), 1U);
+  EXPECT_EQ(metrics.principals.value(Resolved::kHit), 1U);
+  EXPECT_EQ(metrics.model_configs.value(Resolved::kMiss), 1U);
+  EXPECT_EQ(metrics.model_configs.value(Resolved::kHit), 1U);
+  EXPECT_EQ(metrics.tokenizer_versions.value(Resolved::kMiss), 1U);
+  EXPECT_EQ(metrics.tokenizer_versions.value(Resolved::kHit), 1U);
+  host.principal = [](std::string_view) { return std::optional<std::string>{}; };
+  for (int i = 0; i < 2; ++i) {
+    classifier().classify({Asker{"", "sk-unknown"}, "m", &digest, {}});
+  }
+  EXPECT_EQ(metrics.principals.value(Resolved::kUnknownKey), 2U);
+  host.model = [](std::string_view) { return broken("down"); };
+  classify(&digest, "other");
+  EXPECT_EQ(metrics.model_configs.value(Resolved::kFailed), 1U);
+}
+
+TEST_F(ClassifierTest, WhyNothingWasCachedIsCounted) {
+  using Skip = Metrics::Skip;
+  const PromptDigest digest = marked_blocks({"5m"});
+  const PromptDigest unmarked = marked_blocks({""});
+  const Host works = host;
+  classify(nullptr);
+  EXPECT_EQ(metrics.skips.value(Skip::kUnparseable), 1U);
+  classify(&unmarked);
+  EXPECT_EQ(metrics.skips.value(Skip::kNoMarkers), 1U);
+  host.versions = [](std::string_view) { return broken("down"); };
+  classify(&digest);
+  EXPECT_EQ(metrics.skips.value(Skip::kTokenizerUnreachable), 1U);
+  host.versions = works.versions;
+  host.tokenize = [](std::span<const Segment>) { return broken("busy"); };
+  classify(&digest);
+  EXPECT_EQ(metrics.skips.value(Skip::kTokenizeFailed), 1U);
+  host.tokenize = [](std::span<const Segment>) { return std::vector<std::uint32_t>{}; };
+  classify(&digest);
+  EXPECT_EQ(metrics.skips.value(Skip::kCountMismatch), 1U);
+  host.tokenize = works.tokenize;
+  host.model = [](std::string_view) { return ModelConfig{true, 11}; };
+  classify(&digest, "floor");
+  EXPECT_EQ(metrics.skips.value(Skip::kBelowFloor), 1U);
+  host.versions = [](std::string_view) { return std::vector<ModelVersions>{}; };
+  classify(&digest, "unmapped");
+  EXPECT_EQ(metrics.skips.value(Skip::kTokenizerUnmapped), 1U);
+  index.answer = [](std::span<const PrefixHash>) -> core::Result<std::optional<Entry>> {
+    return broken("disk");
+  };
+  classify(&digest);
+  EXPECT_EQ(metrics.skips.value(Skip::kIndexFailed), 1U);
+}
+
+TEST_F(ClassifierTest, CallsOfTheTokenizerAreCountedByHowTheyEnded) {
+  using Outcome = Metrics::TokenizerOutcome;
+  const PromptDigest digest = marked_blocks({"5m"});
+  const auto& versions =
+      metrics.tokenizer_requests[static_cast<std::size_t>(Metrics::TokenizerCall::kVersions)];
+  const auto& tokenize =
+      metrics.tokenizer_requests[static_cast<std::size_t>(Metrics::TokenizerCall::kTokenize)];
+  classify(&digest);
+  EXPECT_EQ(versions.value(Outcome::kOk), 1U);
+  EXPECT_EQ(tokenize.value(Outcome::kOk), 1U);
+  const std::pair<TokenizerFault, Outcome> rows[] = {
+      {TokenizerFault::kOutOfReach, Outcome::kTransportError},
+      {TokenizerFault::kUnmapped, Outcome::kUnmapped},
+      {TokenizerFault::kRenderFailed, Outcome::kRefused},
+      {TokenizerFault::kBadAnswer, Outcome::kHttpError}};
+  for (const auto& [fault, outcome] : rows) {
+    host.tokenize = [fault = fault](std::span<const Segment>) {
+      return tokenizer_error(fault, "no");
+    };
+    classify(&digest);
+    EXPECT_EQ(tokenize.value(outcome), 1U);
+  }
 }
 
 // ------------------------------------------------------------------------------- the log

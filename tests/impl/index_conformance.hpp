@@ -3,7 +3,8 @@
 //   struct MyMaker { std::shared_ptr<Index> make(core::Clock&, core::Log&); };
 //   INSTANTIATE_TYPED_TEST_SUITE_P(Mine, IndexConformance, MyMaker);
 //
-// where each maker gives independent indexes that are empty.
+// where each maker gives independent indexes that are empty. A maker whose entries live in a table
+// of a database may have a static `kMostTokens`, and `kTextOnly` where names must be text.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -87,7 +88,7 @@ TYPED_TEST_P(IndexConformance, EightyCandidatesAreLookedUpToTheLast) {
 }
 
 TYPED_TEST_P(IndexConformance, EntriesOfDifferentScopesNeverMeet) {
-  const std::vector<Scope> scopes = {
+  std::vector<Scope> scopes = {
       {"org-1", "gpt-4o", "v1"},
       {"org-2", "gpt-4o", "v1"},
       {"org-1", "gpt-5", "v1"},
@@ -96,11 +97,13 @@ TYPED_TEST_P(IndexConformance, EntriesOfDifferentScopesNeverMeet) {
       {"", "org-1gpt-4o", "v1"},
       {"org-1", "gpt-4ov1", ""},
       {"", "", ""},
-      {"org-1", std::string("gpt\0-4o", 7), "v1"},
       {std::string("org-1\0", 6), "gpt-4o", "v1"},
       {std::string("\0", 1), "", ""},
-      {"", std::string("\0", 1), ""},
   };
+  if constexpr (!requires { TypeParam::kTextOnly; }) {
+    scopes.push_back({"org-1", std::string("gpt\0-4o", 7), "v1"});
+    scopes.push_back({"", std::string("\0", 1), ""});
+  }
   for (std::size_t i = 0; i < scopes.size(); ++i) {
     for (std::size_t other = 0; other < scopes.size(); ++other) {
       EXPECT_EQ(find(*this->index_, {hash_number(1)}, kStart, scopes[other]).has_value(),
@@ -234,7 +237,9 @@ TYPED_TEST_P(IndexConformance, ExtremeValuesComeBackAsTheyWere) {
   this->flush();
   const std::optional<Entry> found = find(*this->index_, {entry.hash});
   ASSERT_TRUE(found);
-  EXPECT_EQ(found->cumulative_token_count, entry.cumulative_token_count);
+  std::uint32_t tokens = entry.cumulative_token_count;
+  if constexpr (requires { TypeParam::kMostTokens; }) tokens = TypeParam::kMostTokens;
+  EXPECT_EQ(found->cumulative_token_count, tokens);
   EXPECT_EQ(found->expires_at, entry.expires_at);
   EXPECT_EQ(find(*this->index_, {PrefixHash{}})->cumulative_token_count, 0U);
 }

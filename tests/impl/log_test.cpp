@@ -86,6 +86,21 @@ TEST(LogOnce, SaysItAgainAfterItWasGone) {
   EXPECT_EQ(suppressed, 0U);
 }
 
+TEST(LogOnce, WhatComesAndGoesAllTheTimeIsSaidAFewTimes) {
+  LogOnce once(100'000);
+  std::uint64_t suppressed = 0;
+  int said = 0;
+  int over = 0;
+  for (int i = 0; i < 1000; ++i) {
+    said += once.due(i, &suppressed) ? 1 : 0;
+    over += once.clear() ? 1 : 0;
+  }
+  EXPECT_EQ(said, 5);
+  EXPECT_EQ(over, 5);
+  EXPECT_TRUE(once.due(100'000, &suppressed));
+  EXPECT_EQ(suppressed, 995U);
+}
+
 TEST(LogOnce, TheEndOfWhatWasNeverSaidIsNotWorthALine) {
   LogOnce once(100);
   EXPECT_FALSE(once.clear());

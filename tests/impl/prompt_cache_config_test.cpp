@@ -26,6 +26,8 @@ TEST(PromptCacheConfig, HasTheDocumentedDefaults) {
   EXPECT_TRUE(config.scrub);
   EXPECT_EQ(config.max_event_bytes, 64 * 1024);
   EXPECT_EQ(config.classify_deadline_ms, 5'000);
+  EXPECT_EQ(config.classify_threads, 8);
+  EXPECT_EQ(config.classify_queue, 1'024);
   EXPECT_EQ(config.commit_deadline_ms, 30'000);
   EXPECT_EQ(config.policy.tiers.enabled, (std::vector<Tier>{Tier::k5m, Tier::k1h, Tier::k24h}));
   EXPECT_EQ(config.policy.tiers.fallback, Tier::k5m);
@@ -57,8 +59,9 @@ TEST(PromptCacheConfig, AWrongValueIsAnErrorThatNamesTheKey) {
     std::string_view message;
   };
   for (const Row& row :
-       {Row{R"({"index":{"kind":"redis"}})",
-            "configuration: index.kind: expected \"memory\" or \"sqlite\", got \"redis\""},
+       {Row{R"({"index":{"kind":"etcd"}})",
+            "configuration: index.kind: expected \"memory\", \"sqlite\", \"postgres\" or "
+            "\"redis\", got \"etcd\""},
         Row{R"({"index":{"kind":"sqlite"}})",
             "configuration: index.path: an index of kind \"sqlite\" needs a directory"},
         Row{R"({"index":{"path":"/x"}})",
@@ -82,6 +85,29 @@ TEST(PromptCacheConfig, AWrongValueIsAnErrorThatNamesTheKey) {
             "configuration: max_body_bytes: expected an integer from 1 to 268435455"},
         Row{R"({"scrub":"no"})", "configuration: scrub: expected a boolean, got a string"}}) {
     EXPECT_EQ(why_not(row.text), row.message) << row.text;
+  }
+}
+
+TEST(PromptCacheConfig, ATokenizerIsAServiceAndExactCountingIsOff) {
+  EXPECT_FALSE(accepted("").exact);
+  EXPECT_TRUE(accepted("").tokenizer.url.empty());
+  const Config config = accepted(
+      R"({"exact":true,"tokenizer":{"url":"https://t.example:8/x/","api_key":"k","timeout_ms":7}})");
+  EXPECT_TRUE(config.exact);
+  EXPECT_EQ(config.tokenizer.url, "https://t.example:8/x/");
+  EXPECT_EQ(config.tokenizer.api_key, "k");
+  EXPECT_EQ(config.tokenizer.timeout_ms, 7);
+  EXPECT_EQ(accepted(R"({"tokenizer":{"url":"http://[::1]:80"}})").tokenizer.timeout_ms, 5'000);
+}
+
+TEST(PromptCacheConfig, NothingOfATokenizersKeysIsInAMessage) {
+  for (const char* text :
+       {R"({"tokenizer":{"url":"http://me:secret@host"}})",
+        R"({"tokenizer":{"url":"secret@host"}})", R"({"tokenizer":{"url":"http://host?secret"}})",
+        R"({"tokenizer":{"url":"http://host","api_key":"secret\r\n"}})"}) {
+    const std::string why = why_not(text);
+    EXPECT_NE(why.find("tokenizer."), std::string::npos) << why;
+    EXPECT_EQ(why.find("secret"), std::string::npos) << why;
   }
 }
 

@@ -30,7 +30,7 @@ PrefixHash hash_up_to(std::size_t block) {
   return core::sha256(bytes);
 }
 
-PromptDigest digest_of(std::string_view body, bool keep_text) {
+PromptDigest digest_of(std::string_view body, KeptText keep) {
   core::JsonTape tape;
   EXPECT_TRUE(tape.read(body)) << body;
   const PromptPolicy policy;
@@ -41,7 +41,7 @@ PromptDigest digest_of(std::string_view body, bool keep_text) {
   core::Sha256 hash;
   hash.update("of the request before");
   PromptDigest digest;
-  digest.make(prompt, keep_text, canonical, hash);
+  digest.make(prompt, keep, canonical, hash);
   return digest;
 }
 
@@ -52,7 +52,7 @@ std::vector<std::uint32_t> descending(std::uint32_t from, std::uint32_t to) {
 }
 
 TEST(PromptDigest, WithoutABreakpointThereIsNothing) {
-  const PromptDigest digest = digest_of(body_of(5, {}), true);
+  const PromptDigest digest = digest_of(body_of(5, {}), KeptText::kMarked);
   EXPECT_TRUE(digest.breakpoints().empty());
   EXPECT_TRUE(digest.candidates().empty());
 }
@@ -64,7 +64,7 @@ TEST(PromptDigest, CandidatesAreTheBreakpointsHashAndThoseBeforeItTwentyInAllLon
   };
   for (const Row& row :
        {Row{0, 0}, Row{1, 0}, Row{18, 0}, Row{19, 0}, Row{20, 1}, Row{24, 5}, Row{39, 20}}) {
-    const PromptDigest digest = digest_of(body_of(42, {row.marked}), false);
+    const PromptDigest digest = digest_of(body_of(42, {row.marked}), KeptText::kNone);
     EXPECT_EQ(digest.candidate_blocks(),
               descending(static_cast<std::uint32_t>(row.marked), row.last));
     EXPECT_EQ(digest.candidates().size(), candidate_count(row.marked));
@@ -76,18 +76,18 @@ TEST(PromptDigest, CandidatesAreTheBreakpointsHashAndThoseBeforeItTwentyInAllLon
 }
 
 TEST(PromptDigest, CandidatesOfAllBreakpointsComeTogetherEachOnce) {
-  const PromptDigest near = digest_of(body_of(40, {5, 10, 25}), false);
+  const PromptDigest near = digest_of(body_of(40, {5, 10, 25}), KeptText::kNone);
   EXPECT_EQ(near.candidate_blocks(), descending(25, 0));
-  const PromptDigest far = digest_of(body_of(80, {2, 30, 70}), false);
+  const PromptDigest far = digest_of(body_of(80, {2, 30, 70}), KeptText::kNone);
   std::vector<std::uint32_t> expected = descending(70, 51);
   for (const std::uint32_t block : descending(30, 11)) expected.push_back(block);
   for (const std::uint32_t block : descending(2, 0)) expected.push_back(block);
   EXPECT_EQ(far.candidate_blocks(), expected);
-  EXPECT_EQ(digest_of(body_of(200, {30, 80, 130, 190}), false).candidates().size(), 80U);
+  EXPECT_EQ(digest_of(body_of(200, {30, 80, 130, 190}), KeptText::kNone).candidates().size(), 80U);
 }
 
 TEST(PromptDigest, KnowsTheHashOfEachBreakpoint) {
-  const PromptDigest digest = digest_of(body_of(80, {2, 30, 70}), false);
+  const PromptDigest digest = digest_of(body_of(80, {2, 30, 70}), KeptText::kNone);
   for (const std::size_t block : {2U, 30U, 70U})
     EXPECT_EQ(digest.hash_of(block), hash_up_to(block));
 }
@@ -97,7 +97,7 @@ TEST(PromptDigest, SegmentsAreTheTextsOfTheBlocks) {
       R"({"tools":[{"b":1,"a":"\u0041"}],"messages":[{"role":"user","content":"a\nb"},
          {"role":"user","content":[{"text":"é","cache_control":{"type":"ephemeral"}},{"text":"behind it"}]}]})";
   for (const bool keep : {true, false}) {
-    const PromptDigest digest = digest_of(body, keep);
+    const PromptDigest digest = digest_of(body, keep ? KeptText::kMarked : KeptText::kNone);
     const std::vector<Segment> all = digest.segments(0, 2);
     ASSERT_EQ(all.size(), 3U);
     EXPECT_EQ(all[0].bytes, 15U);
@@ -117,13 +117,28 @@ TEST(PromptDigest, SegmentsAreTheTextsOfTheBlocks) {
   }
 }
 
+TEST(PromptDigest, TextsBehindTheDeepestBreakpointAreKeptWhereAllAreWanted) {
+  const std::string body =
+      R"({"messages":[{"role":"user","content":[{"text":"a","cache_control":{"type":"ephemeral"}}]},
+         {"role":"user","content":"b\n"},{"role":"assistant","tool_calls":[{"id": 1}]}]})";
+  const PromptDigest digest = digest_of(body, KeptText::kAll);
+  ASSERT_EQ(digest.kept_blocks(), 3U);
+  const std::vector<Segment> all = digest.segments(0, 2);
+  EXPECT_EQ(all[0].text, "a");
+  EXPECT_EQ(all[1].text, "b\n");
+  EXPECT_EQ(all[2].text, R"({"id":1})");
+  const PromptDigest marked = digest_of(body, KeptText::kMarked);
+  EXPECT_EQ(marked.kept_blocks(), 1U);
+  EXPECT_EQ(marked.candidates(), digest.candidates());
+}
+
 TEST(PromptDigest, LengthsAreTheSameWhetherTextsAreKeptOrNot) {
   const std::string body =
       R"({"tools":[{"x":1.50,"s":"\/"}],"messages":[{"role":"user","content":"\ud83d\ude00\u0000\n"},
          {"content":[1,{"text":null},{"text":"\u00e9\\"}]},
          {"role":"assistant","tool_calls":[{"y":[1e40,2]}]}],"cache_control":{"type":"ephemeral"}})";
-  const PromptDigest kept = digest_of(body, true);
-  const PromptDigest counted = digest_of(body, false);
+  const PromptDigest kept = digest_of(body, KeptText::kMarked);
+  const PromptDigest counted = digest_of(body, KeptText::kNone);
   const std::size_t deepest = kept.breakpoints().back().block;
   const auto a = kept.segments(0, deepest);
   const auto b = counted.segments(0, deepest);

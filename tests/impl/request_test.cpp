@@ -60,7 +60,7 @@ class RequestTest : public testing::Test {
     if (!cache_) {
       auto config = read_prompt_cache_config(config_text);
       EXPECT_TRUE(config) << config.error().message;
-      cache_ = std::make_shared<PromptCache>(*config, ClassifierParts{}, clock_, log);
+      cache_ = std::make_shared<PromptCache>(*config, ClassifierParts{}, nullptr, clock_, log);
     }
     return cache_;
   }

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <new>
 #include <random>
 #include <string>
@@ -19,8 +21,11 @@ class Judge final : public UsageJudge {
     asked.push_back(terminal ? 't' : '-');
     return edit;
   }
+  bool must_wait() override { return waits; }
+  void give_up_waiting() override { waits = false; }
   UsageEdit edit;
   std::string asked;  // a letter a question: t for terminal
+  bool waits = false;
 };
 
 std::string written(ResponseFilter& filter, std::string_view chunk) {
@@ -450,6 +455,76 @@ TEST(SseFilter, AFailedAllocationNeverEndsInAShorterResponse) {
       ASSERT_EQ(out, expected) << nth;
     }
     if (!failed) break;
+  }
+}
+
+// ------------------------------------------------------------------------------ keeping back
+
+TEST(SseFilter, TheUsageThatCountsIsKeptBackWhileTheJudgeWaits) {
+  Judge judge;
+  judge.waits = true;
+  const auto filter = make_sse_filter(judge, {});
+  // An event of two frames: the first is edited at once, unless the second must wait.
+  const std::string both =
+      "data: {\"choices\":[{}],\"usage\":{\"cache_discount\":1}}\n"
+      "data: {\"usage\":{\"cache_discount\":2}}\n\n";
+  EXPECT_EQ(written(*filter, "data: 1\n\n" + both), "data: 1\n\n");
+  EXPECT_TRUE(filter->pending());
+  EXPECT_EQ(written(*filter, "data: [DONE]\n\n"), "");
+  EXPECT_FALSE(filter->seen().done);
+  EXPECT_EQ(ended(*filter), "");
+  EXPECT_TRUE(filter->pending());
+  judge.waits = false;
+  EXPECT_EQ(ended(*filter),
+            "data: {\"choices\":[{}],\"usage\":{}}\ndata: {\"usage\":{}}\n\ndata: [DONE]\n\n");
+  EXPECT_FALSE(filter->pending());
+  EXPECT_TRUE(filter->seen().done);
+}
+
+TEST(SseFilter, AnUnfinishedLastEventIsKeptBackAsWell) {
+  Judge judge;
+  judge.waits = true;
+  const auto filter = make_sse_filter(judge, {});
+  EXPECT_EQ(written(*filter, "data: 1\n\ndata: {\"usage\":{\"cache_discount\":2}}"), "data: 1\n\n");
+  EXPECT_FALSE(filter->pending());
+  EXPECT_EQ(ended(*filter), "");
+  EXPECT_TRUE(filter->pending());
+  judge.waits = false;
+  EXPECT_EQ(ended(*filter), "data: {\"usage\":{}}");
+}
+
+TEST(SseFilter, WhatIsKeptBackComesOutAsIfItHadNotBeen) {
+  const std::string frames[] = {
+      "data: {\"choices\":[{\"delta\":{}}]}\n\n",
+      "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":90,\"cache_discount\":1}}\r\n\r\n",
+      "data: {\"usage\":{\"prompt_tokens\":80}}\n\n",
+      ": comment\n\n",
+      "data: {\"choices\":[{}],\"usage\":{}}\ndata: {\"usage\":{\"cache_discount\":2}}\n\n",
+      "data: [DONE]\n\n"};
+  std::mt19937 random(11);
+  for (int round = 0; round < 2000; ++round) {
+    std::string stream;
+    for (auto left = random() % 12; left > 0; --left)
+      stream += frames[random() % std::size(frames)];
+    if (random() % 4 == 0) stream.resize(random() % (stream.size() + 1));
+    const Filtered expected = filtered(stream, UsageEdit::Kind::kInject);
+    Judge judge(UsageEdit::Kind::kInject);
+    const auto filter = make_sse_filter(judge, {});
+    std::string out;
+    for (std::size_t at = 0; at < stream.size();) {
+      judge.waits = random() % 2 == 0;
+      const std::size_t size = std::min<std::size_t>(random() % 60, stream.size() - at);
+      out += written(*filter, std::string_view(stream).substr(at, size));
+      at += size;
+    }
+    for (;;) {
+      judge.waits = random() % 2 == 0;
+      out += ended(*filter);
+      if (!filter->pending()) break;
+    }
+    ASSERT_EQ(out, expected.text) << round;
+    EXPECT_EQ(filter->seen().written, expected.seen.written);
+    EXPECT_EQ(filter->seen().done, expected.seen.done);
   }
 }
 

@@ -62,6 +62,98 @@ def test_a_tokenizer_that_does_not_know_the_model_leaves_it_uncached() -> None:
     assert (outcome.creation_5m, outcome.degraded) == (0, False)
 
 
+class Rendering(Words):
+    """Counts a prompt as a template would write it: ten tokens a message, five to begin."""
+
+    answer: Any = None
+
+    def versions(self, model: str) -> dict[str, str | tuple[str, str]]:
+        return {model: ("words-1", "template-1")}
+
+    def render(self, model: str, request: satchel.RenderRequest) -> Any:
+        self.rendered = (model, request)
+        if self.answer is not None:
+            return self.answer
+        return satchel.Rendered(100, [10 * (prefix["message"] + 1) for prefix in request.prefixes])
+
+
+EXACT = {**CONFIG, "exact": True}
+
+
+def test_a_tokenizer_that_renders_counts_exactly() -> None:
+    rendering = Rendering()
+    with satchel.PromptCache(EXACT, tokenizer=rendering) as cache:
+        outcome = classified(cache)
+    model, request = rendering.rendered
+    assert model == MODEL
+    assert [message["role"] for message in request.messages] == ["system", "user"]
+    assert "cache_control" not in json.dumps(request.messages)
+    assert request.tools is None
+    assert list(request.prefixes) == [{"message": 0}, {"message": 1}]
+    assert 0 < request.timeout <= 5
+    assert [entry.cumulative_token_count for entry in outcome.entries] == [10, 20]
+    assert (outcome.render_total, outcome.tokenizer_version) == (100, "words-1+template-1")
+    assert not rendering.asked
+
+
+def test_what_the_template_refuses_is_estimated() -> None:
+    rendering = Rendering()
+    rendering.answer = satchel.Rendered(1000, [None, 500])
+    with satchel.PromptCache(EXACT, tokenizer=rendering) as cache:
+        outcome = classified(cache)
+    assert [entry.cumulative_token_count for entry in outcome.entries] == [500 - 4, 500]
+    assert rendering.asked == [(MODEL, [SYSTEM, QUESTION])]
+
+
+@pytest.mark.parametrize(
+    ("answer", "degraded"),
+    [
+        (satchel.RenderFailure.NO_TEMPLATE, False),
+        (satchel.RenderFailure.FAILED, False),
+        (NotImplemented, False),
+        (satchel.RenderFailure.UNMAPPED, True),
+    ],
+)
+def test_what_cannot_be_rendered_is_counted_by_segments_or_not_at_all(
+    answer: Any, degraded: bool
+) -> None:
+    rendering = Rendering()
+    rendering.answer = answer
+    with satchel.PromptCache(EXACT, tokenizer=rendering) as cache:
+        outcome = classified(cache)
+    assert outcome.degraded is degraded
+    assert outcome.creation_5m == (0 if degraded else 304)
+    assert outcome.render_total is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (satchel.Rendered(100, [-1, 2]), ValueError),
+        (satchel.Rendered(2**32, [1, 2]), ValueError),
+        (satchel.Rendered(100, [1.5, 2]), TypeError),  # type: ignore[list-item]
+        ((100, [1, 2]), TypeError),
+        (7, TypeError),
+    ],
+)
+def test_a_render_that_is_none_degrades(
+    answer: Any, error: type[Exception], unraisable: list[BaseException]
+) -> None:
+    rendering = Rendering()
+    rendering.answer = answer
+    with satchel.PromptCache(EXACT, tokenizer=rendering, log_level="off") as cache:
+        outcome = classified(cache)
+    assert (outcome.creation_5m, outcome.degraded) == (0, True)
+    assert [type(value) for value in unraisable] == [error]
+
+
+def test_exact_counting_needs_somebody_who_renders() -> None:
+    with pytest.raises(satchel.ConfigError, match="exact"):
+        satchel.PromptCache(EXACT)
+    with pytest.raises(satchel.ConfigError, match="exact"):
+        satchel.PromptCache(EXACT, tokenizer=Words())
+
+
 @pytest.mark.parametrize(
     ("counts", "error"),
     [

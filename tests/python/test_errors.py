@@ -50,6 +50,20 @@ def test_a_tokenizer_must_have_its_methods() -> None:
         satchel.PromptCache(tokenizer=object())  # type: ignore[arg-type]
 
 
+def test_a_tokenizers_render_must_be_a_method() -> None:
+    class Odd:
+        render = 5
+
+        def versions(self, model: str) -> dict[str, str | tuple[str, str]]:
+            return {model: "1"}
+
+        def tokenize(self, model: str, segments: list[str]) -> list[int]:  # noqa: ARG002
+            return [1 for _ in segments]
+
+    with pytest.raises(TypeError, match=r"tokenizer\.render must be callable, not int"):
+        satchel.PromptCache(tokenizer=Odd())  # type: ignore[arg-type]
+
+
 def test_options_are_keyword_only(cache: satchel.PromptCache) -> None:
     with pytest.raises(TypeError):
         satchel.PromptCache({}, None)  # type: ignore[call-arg]

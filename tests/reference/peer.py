@@ -104,9 +104,9 @@ class Peer:
     def tool_result_key(self, data: bytes) -> str:
         return str(self.ask("tool_result_key", input_b64=_text(data))["is"])
 
-    def open(self, store: Path, workspace: Path) -> Cache:
-        """One more cache in it."""
-        cache = Cache(self, f"{next(self._numbers)}", store, workspace)
+    def open(self, store: Path, workspace: Path, **more: Json) -> Cache:
+        """One more cache in it. `more`: what `open` takes besides."""
+        cache = Cache(self, f"{next(self._numbers)}", store, workspace, more)
         cache.reopen()
         return cache
 
@@ -129,17 +129,20 @@ class Peer:
 class Cache:
     """A cache that a peer holds open."""
 
-    def __init__(self, peer: Peer, name: str, store: Path, workspace: Path) -> None:
+    def __init__(
+        self, peer: Peer, name: str, store: Path, workspace: Path, more: Mapping[str, Json]
+    ) -> None:
         self.peer = peer
         self.store = store
         self.workspace = workspace
         self._name = name
+        self._more = more
 
     def ask(self, op: str, **fields: Json) -> Json:
         return self.peer.ask(op, cache=self._name, **fields)
 
     def reopen(self) -> None:
-        self.ask("open", store=str(self.store), workspace=str(self.workspace))
+        self.ask("open", store=str(self.store), workspace=str(self.workspace), **self._more)
 
     def close(self) -> None:
         self.ask("close")

@@ -1,15 +1,13 @@
 // prompt_classify: conversations. Each step's body is classified against what earlier steps have
-// committed. Every conversation runs twice: by satchel_prompt_classify, where all of the outcome
-// can be seen, and through whole requests, which must say the same.
+// committed. Every conversation runs three times: by satchel_prompt_classify, where all of the
+// outcome can be seen, with a tokenizer by callbacks and with one that is a service; and through
+// whole requests, which must say the same.
 #include "forms.hpp"
 #include "recorded_tokenizer.hpp"
 
 namespace vectors {
 
 namespace {
-
-// The contract has no call for rendered prompts, so that nothing here can count exactly.
-constexpr bool kCanCountExactly = false;
 
 constexpr std::uint32_t kFlushMs = 60'000;
 
@@ -76,21 +74,43 @@ bool counts_exactly(Json conversation) {
   return false;
 }
 
+enum class TokenizerIs { kCallbacks, kService };
+
 // A prompt cache with an empty index, and the service it asks.
 struct Cache {
   std::shared_ptr<Recording> recording = std::make_shared<Recording>();
+  satchel::Library library;
   satchel::PromptCache prompt_cache;
 
-  Cache(const satchel::Library& library, Json conversation)
-      : prompt_cache(library, policy_config(conversation), parts(conversation)) {}
+  Cache(Json conversation, TokenizerIs tokenizer)
+      : library(R"({"log_level":"off"})", host()),
+        prompt_cache(library, config(conversation, tokenizer), parts(conversation, tokenizer)) {}
 
  private:
-  satchel::PromptParts parts(Json conversation) const {
+  [[nodiscard]] satchel::Host host() const {
+    satchel::Host host;
+    host.http = std::make_unique<RecordedService>(recording);
+    return host;
+  }
+  static std::string config(Json conversation, TokenizerIs tokenizer) {
+    std::string config = policy_config(conversation);
+    config.pop_back();
+    if (tokenizer == TokenizerIs::kService) {
+      config += std::string(R"(,"tokenizer":{"url":")") + kServiceUrl + "\"}";
+    }
+    const bool exact = present(conversation, "render_counting")
+                           ? boolean(conversation, "render_counting")
+                           : counts_exactly(conversation);
+    return config + ",\"exact\":" + (exact ? "true" : "false") + "}";
+  }
+  [[nodiscard]] satchel::PromptParts parts(Json conversation, TokenizerIs tokenizer) const {
     satchel::PromptParts parts;
     parts.principals = std::make_unique<OnePrincipal>();
     parts.models = std::make_unique<AllModelsButOne>(
         static_cast<std::uint32_t>(unsigned_integer(conversation, "min_prefix_tokens")));
-    parts.tokenizer = std::make_unique<RecordedTokenizer>(recording);
+    if (tokenizer == TokenizerIs::kCallbacks) {
+      parts.tokenizer = std::make_unique<RecordedTokenizer>(recording);
+    }
     return parts;
   }
 };
@@ -141,6 +161,11 @@ void classify_step(Verdict& verdict, const Step& step, Cache& cache) {
   verdict.equal("refresh", refresh ? refresh->get_string().value() : "none",
                 std::string_view(got.has_refresh != 0 ? hex(got.refresh_hash) : "none"));
   compare_writes(verdict, step.expect, outcome, got);
+  if (present(step.expect, "render_total")) {
+    const std::optional<Json> total = member(step.expect, "render_total");
+    verdict.equal("render_total", total ? std::to_string(total->get_uint64().value()) : "none",
+                  got.has_render_total != 0 ? std::to_string(got.render_total) : "none");
+  }
 
   if (step.commit) {
     outcome.commit();
@@ -221,9 +246,9 @@ void request_step(Verdict& verdict, const Step& step, Cache& cache) {
 using RunStep = void (*)(Verdict&, const Step&, Cache&);
 
 // Stops at the first step that differs: what follows builds on it.
-void run_conversation(Verdict& verdict, Json conversation, const satchel::Library& library,
-                      const std::string& way, RunStep run_step) {
-  Cache cache(library, conversation);
+void run_conversation(Verdict& verdict, Json conversation, const std::string& way,
+                      TokenizerIs tokenizer, RunStep run_step) {
+  Cache cache(conversation, tokenizer);
   std::size_t number = 0;
   for (const Json recorded : array(conversation, "steps")) {
     const Step step = read_step(recorded);
@@ -253,20 +278,22 @@ bool recognises(Json root) {
   return is_list_of(root, [](Json first) { return member(first, "steps").has_value(); });
 }
 
-Tally run(Json root, const satchel::Library& library, const Options& options) {
+Tally run(Json root, const satchel::Library& /*library*/, const Options& options) {
   Tally tally;
   std::size_t number = 0;
   for (const Json conversation : array(root)) {
     const std::string name = "conversation " + std::to_string(number++);
-    if ((options.skip_render || !kCanCountExactly) && counts_exactly(conversation)) {
+    if (options.skip_render && counts_exactly(conversation)) {
       tally.skip();
       continue;
     }
     compare(tally, name, [&](Verdict& verdict) {
-      run_conversation(verdict, conversation, library, "classify", classify_step);
-      if (verdict.passed() && models_are_in_bodies(conversation)) {
-        run_conversation(verdict, conversation, library, "request", request_step);
-      }
+      using enum TokenizerIs;
+      run_conversation(verdict, conversation, "classify", kCallbacks, classify_step);
+      if (!verdict.passed()) return;
+      run_conversation(verdict, conversation, "classify with a service", kService, classify_step);
+      if (!verdict.passed() || !models_are_in_bodies(conversation)) return;
+      run_conversation(verdict, conversation, "request", kCallbacks, request_step);
     });
   }
   return tally;

@@ -26,11 +26,15 @@ class Recording {
 
   std::vector<satchel::TokenizerModel> versions();
   std::vector<std::uint32_t> tokenize(std::string_view model, const satchel::Segments& segments);
+  satchel::RenderCounts render(std::string_view model, const satchel::RenderRequest& request);
+  // The same as a service.
+  satchel::HttpAnswer send(const satchel::HttpRequest& request);
 
  private:
   // The answer to the next call, which must be this one. Throws for a status that is not 200.
   Json next(std::string_view method, std::string_view path);
   void compare_request(Json request, std::string_view model, const satchel::Segments& segments);
+  void compare_body(Json request, std::string_view body);
 
   std::mutex mutex_;
   std::vector<Json> calls_;
@@ -49,6 +53,26 @@ class RecordedTokenizer final : public satchel::Tokenizer {
   std::vector<std::uint32_t> tokenize(std::string_view model,
                                       const satchel::Segments& segments) override {
     return recording_->tokenize(model, segments);
+  }
+  [[nodiscard]] bool renders() const override { return true; }
+  satchel::RenderCounts render(std::string_view model,
+                               const satchel::RenderRequest& request) override {
+    return recording_->render(model, request);
+  }
+
+ private:
+  std::shared_ptr<Recording> recording_;
+};
+
+// What stands before the paths of the recorded calls.
+constexpr const char* kServiceUrl = "http://tokenizer.invalid";
+
+class RecordedService final : public satchel::Http {
+ public:
+  explicit RecordedService(std::shared_ptr<Recording> recording)
+      : recording_(std::move(recording)) {}
+  satchel::HttpAnswer send(const satchel::HttpRequest& request) override {
+    return recording_->send(request);
   }
 
  private:

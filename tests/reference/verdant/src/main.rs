@@ -5,6 +5,7 @@
 
 mod bench;
 mod request;
+mod server;
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{json, Value};
 use verdant_runtime::{
     current_root_fingerprint, fingerprint_dir, fingerprint_file, hash_max_bytes, stat_fingerprint,
-    tool_result_key, CacheError, FileRoot, FileStore, Key, LiveCache, LookupOutcome, StoreError,
+    tool_result_key, CacheError, FileRoot, FileStore, Key, LiveCache, LookupOutcome, RemoteStore,
+    RemoteStoreConfig, StoreError,
 };
 
 use crate::request::{encoded, Failure, Request};
@@ -34,6 +36,17 @@ impl Opened {
             workspace,
         })
     }
+
+    /// Over a cache server instead of a directory; `bench` and `fill` do not work on it.
+    pub fn over_server(url: &str, token: &str, promote: bool, workspace: PathBuf) -> Self {
+        let mut settings = RemoteStoreConfig::new(url, token);
+        settings.auto_promote_shared = promote;
+        Self {
+            cache: LiveCache::with_workspace(RemoteStore::new(settings), &workspace),
+            store: PathBuf::new(),
+            workspace,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -50,7 +63,16 @@ impl Caches {
     fn open(&mut self, request: &Request) -> Result<Value, Failure> {
         let name = request.cache().to_string();
         self.0.remove(&name);
-        let opened = Opened::new(request.path("store")?, request.path("workspace")?)?;
+        let workspace = request.path("workspace")?;
+        let opened = match request.object("server") {
+            Some(server) => Opened::over_server(
+                request::text_in(server, "url")?,
+                request::text_in(server, "token")?,
+                server["promote"] == true,
+                workspace,
+            ),
+            None => Opened::new(request.path("store")?, workspace)?,
+        };
         self.0.insert(name, opened);
         Ok(json!({"ok": true}))
     }
@@ -121,6 +143,7 @@ fn answer(caches: &mut Caches, request: &Request) -> Result<Value, Failure> {
     match request.text("op")? {
         "open" => return caches.open(request),
         "close" => return Ok(json!({"ok": caches.0.remove(request.cache()).is_some()})),
+        "serve" => return server::serve(request),
         "key" => return Ok(json!({"is": Key::from_bytes(&request.bytes("input_b64")?).0})),
         "tool_result_key" => {
             return Ok(json!({"is": tool_result_key(&request.bytes("input_b64")?).0}))

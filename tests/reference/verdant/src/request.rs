@@ -85,6 +85,10 @@ impl Request {
         self.text("key").map(|key| Key(key.to_string()))
     }
 
+    pub fn object(&self, name: &str) -> Option<&Value> {
+        Some(&self.0[name]).filter(|value| value.is_object())
+    }
+
     /// The list, empty where there is none.
     pub fn list(&self, name: &str) -> Result<&[Value], Failure> {
         match &self.0[name] {

@@ -1,0 +1,67 @@
+#include "prompt_cache/postgres_address.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+
+namespace satchel::prompt_cache {
+namespace {
+
+core::Error unusable(const char* why) { return {core::Status::kConfig, why}; }
+
+// libpq takes the first @, : and / of a URL for what they usually are. One that belongs to the
+// password makes the rest of it a host's name, which errors quote.
+bool has_stray_at(std::string_view conninfo) {
+  const std::size_t scheme = conninfo.find("://");
+  if (conninfo.compare(0, 8, "postgres") != 0 || scheme == std::string_view::npos) return false;
+  const std::string_view rest = conninfo.substr(scheme + 3);
+  const std::string_view before_query = rest.substr(0, rest.find('?'));
+  const std::string_view authority = before_query.substr(0, before_query.find('/'));
+  const auto all = std::count(before_query.begin(), before_query.end(), '@');
+  return all > 1 || (all == 1 && authority.find('@') == std::string_view::npos);
+}
+
+// The n-th of a list with commas; the last one stands for all behind it.
+std::string_view item(std::string_view list, std::size_t n) {
+  for (; n > 0 && list.find(',') != std::string_view::npos; --n) {
+    list.remove_prefix(list.find(',') + 1);
+  }
+  return list.substr(0, list.find(','));
+}
+
+std::string show(std::string_view hosts, std::string_view ports, std::size_t count) {
+  std::string shown;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string_view host = item(hosts, i);
+    const std::string_view port = item(ports, i);
+    if (i > 0) shown += ',';
+    shown += host.empty() ? "its default host" : host;
+    shown += ':';
+    shown += port.empty() ? "5432" : port;
+  }
+  return shown;
+}
+
+}  // namespace
+
+core::Result<PostgresAddress> read_postgres_address(const core::LibPq& pq,
+                                                    const std::string& conninfo) {
+  if (has_stray_at(conninfo)) {
+    return unusable("write the characters @ : / ? # % of a user or a password as %40 and so on");
+  }
+  // Its error would quote the string.
+  PQconninfoOption* options = pq.conninfo_parse(conninfo.c_str(), nullptr);
+  if (options == nullptr) return unusable("libpq cannot read this connection string");
+  std::map<std::string_view, std::string_view> given;
+  for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) given[option->keyword] = option->val;
+  }
+  const std::string_view hosts = given.count("host") > 0 ? given["host"] : given["hostaddr"];
+  PostgresAddress address;
+  address.hosts = static_cast<std::size_t>(std::count(hosts.begin(), hosts.end(), ',')) + 1;
+  address.shown = show(hosts, given["port"], address.hosts);
+  pq.conninfo_free(options);
+  return address;
+}
+
+}  // namespace satchel::prompt_cache
