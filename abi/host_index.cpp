@@ -22,12 +22,10 @@ namespace satchel::abi {
 using core::Error;
 using core::Result;
 using core::Status;
-using prompt_cache::Commit;
 using prompt_cache::Entry;
 using prompt_cache::PendingCommit;
 using prompt_cache::PrefixHash;
 using prompt_cache::Scope;
-using prompt_cache::Tier;
 
 namespace {
 

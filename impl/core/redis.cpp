@@ -87,6 +87,7 @@ Result<std::vector<RedisReply>> Redis::run(std::string_view key,
   std::iota(todo.begin(), todo.end(), 0);
   for (int redirects = 0; redirects <= kMostRedirects; ++redirects) {
     std::vector<const RedisCommand*> batch;
+    batch.reserve(todo.size());
     for (const std::size_t i : todo) batch.push_back(&commands[i]);
     Result<std::vector<RedisReply>> answers = node->exchange(batch, asking, until);
     if (!answers) {
@@ -238,6 +239,7 @@ Result<void> Redis::remove_on(RedisNode& node, std::string_view pattern, Steady:
       removals.push_back({"UNLINK", std::move(key.text)});  // one each: they differ in their slots
     }
     std::vector<const RedisCommand*> batch;
+    batch.reserve(removals.size());
     for (const RedisCommand& removal : removals) batch.push_back(&removal);
     if (batch.empty()) continue;
     auto removed = node.exchange(batch, false, deadline());

@@ -44,7 +44,7 @@ class RedisConnection {
       : socket_(socket), reader_(max_reply_bytes) {}
 
   Result<void> greet(const RedisUrl& url, Deadline until);
-  Result<std::vector<RedisReply>> send_and_read(std::string_view bytes, std::size_t replies,
+  Result<std::vector<RedisReply>> send_and_read(std::string_view bytes, std::size_t count,
                                                 Deadline until);
   Result<void> nothing_unasked();
   Result<bool> send_some(std::string_view& bytes);

@@ -29,7 +29,7 @@ struct RedisUrl {
 };
 
 // User and password may be percent-encoded. An error quotes nothing of the URL.
-Result<RedisUrl> parse_redis_url(std::string_view url);
+Result<RedisUrl> parse_redis_url(std::string_view text);
 
 // "host:port" as cluster nodes name one another; the host may be left out where it is `asked`'s.
 // Everything else is `asked`'s too.

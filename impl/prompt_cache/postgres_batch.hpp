@@ -40,7 +40,7 @@ class PostgresBatch {
     std::string_view model;
     std::string_view tokenizer_version;
     PrefixHash hash{};
-    auto operator<=>(const Key&) const = default;
+    auto operator<=>(const Key&) const = default;  // NOLINT(modernize-use-nullptr)
   };
   struct Change {
     std::optional<std::int64_t> refreshed_to;  // before the upsert

@@ -262,6 +262,7 @@ class RedisBackend final : public IndexBackend {
       const std::vector<PendingCommit> due = refreshes_.due(all, kBatch);
       if (due.empty()) return sum;
       std::vector<const PendingCommit*> commits;
+      commits.reserve(due.size());
       for (const PendingCommit& commit : due) commits.push_back(&commit);
       Written written = behind_->write(commits);
       sum.refreshed += written.refreshed;
