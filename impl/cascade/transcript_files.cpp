@@ -112,7 +112,9 @@ class Lister {
     }
     std::sort(subdirectories.begin(), subdirectories.end());
     for (const std::string& name : subdirectories) {
-      directory(below.empty() ? name : below + '/' + name, level + 1);
+      std::string path = below;
+      if (!path.empty()) path += '/';
+      directory(path.append(name), level + 1);
     }
   }
 
