@@ -44,7 +44,8 @@ core::Result<void> walk(const std::string& root, const Visit& visit) {
   });
   if (problem != 0) return core::io_error("cannot read directory " + root, problem);
   for (const std::string& name : directories) {
-    const std::string path = root + '/' + name;
+    std::string path = root;
+    path.append("/").append(name);
     core::Result<core::UniqueFd> fd = open_directory(top->get(), name, path, O_NOFOLLOW);
     if (!fd.ok()) return fd.take_error();
     if (!fd->valid()) continue;
