@@ -1,11 +1,8 @@
 /* A child process and the cascade: calls on the parent's handles say so, releasing them does
  * nothing, nobody is called back there, and the child opens its own. Also when other threads were
  * inside the library, or its own at work, at the moment of the fork. */
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "cascade_account.h"
-#include "check.h"
+#include "child.h"
 
 static satchel_error error;
 static char* directory;
@@ -15,31 +12,6 @@ static satchel_view config_dir;
 static satchel_library* library;
 static satchel_cascade* cascade;
 static satchel_usage* usage;
-
-/* Runs `child` in a child process; it went well when it ends with a clean summary. */
-static void in_child(void (*child)(void)) {
-  int status = -1;
-  pid_t pid = 0;
-  fflush(NULL);
-  pid = fork();
-  if (pid == 0) {
-    check_failures = 0;
-    alarm(120); /* a child that hangs is a failure, not a hanging test */
-    child();
-    _exit(check_failures == 0 ? 0 : 1);
-  }
-  CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-  if (!CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
-    fprintf(stderr, "  the child ended with wait status 0x%x\n", (unsigned)status);
-  }
-}
-
-/* The sanitizers' allocators do not free their locks in a child; see forked.c. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { FORKS_BESIDE_THREADS = 0 };
-#else
-enum { FORKS_BESIDE_THREADS = 30 };
-#endif
 
 /* The three files on disk, one fetch for the whole machine. */
 static satchel_status open_over(const char* cache_dir, struct account* mine, satchel_library* over,
@@ -151,7 +123,7 @@ int main(void) {
   in_child(child_of_one_thread);
 
   for (i = 0; i < 2; ++i) pthread_create(&threads[i], NULL, keep_using, NULL);
-  for (i = 0; i < FORKS_BESIDE_THREADS; ++i) in_child(child_of_many_threads);
+  for (i = 0; i < FORKS_BESIDE_THREADS(30); ++i) in_child(child_of_many_threads);
   __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
   for (i = 0; i < 2; ++i) pthread_join(threads[i], NULL);
 

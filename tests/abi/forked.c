@@ -1,10 +1,8 @@
 /* A child process: calls on the parent's handles say so, releasing them does nothing, and the child
  * opens its own. Also when other threads were inside the library at the moment of the fork. */
 #include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "check.h"
+#include "child.h"
 #include "sample.h"
 
 static satchel_error error;
@@ -15,24 +13,6 @@ static satchel_request* request;
 static satchel_prompt* prompt;
 static satchel_usage_filter* filter;
 static satchel_outcome* outcome;
-
-/* Runs `child` in a child process; it went well when it ends with a clean summary. */
-static void in_child(void (*child)(void)) {
-  int status = -1;
-  pid_t pid = 0;
-  fflush(NULL);
-  pid = fork();
-  if (pid == 0) {
-    check_failures = 0;
-    alarm(120); /* a child that hangs is a failure, not a hanging test */
-    child();
-    _exit(check_failures == 0 ? 0 : 1);
-  }
-  CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-  if (!CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
-    fprintf(stderr, "  the child ended with wait status 0x%x\n", (unsigned)status);
-  }
-}
 
 static void use_own_handles(const char* directory) {
   satchel_library* own = NULL;
@@ -54,14 +34,6 @@ static void use_own_handles(const char* directory) {
 }
 
 static char* directory;
-
-/* The sanitizers' allocators do not free their locks in a child: one that another thread held at
- * the moment of the fork stays held there, and the child waits for it for ever. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { FORKS_BESIDE_THREADS = 0 };
-#else
-enum { FORKS_BESIDE_THREADS = 50 };
-#endif
 
 static void child_of_one_thread(void) {
   satchel_forward forward = SATCHEL_FORWARD_INIT;
@@ -141,7 +113,7 @@ int main(void) {
 
   pthread_create(&threads[0], NULL, keep_using, NULL);
   pthread_create(&threads[1], NULL, keep_using, &threads);
-  for (i = 0; i < FORKS_BESIDE_THREADS; ++i) in_child(child_of_many_threads);
+  for (i = 0; i < FORKS_BESIDE_THREADS(50); ++i) in_child(child_of_many_threads);
   __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
   pthread_join(threads[0], NULL);
   pthread_join(threads[1], NULL);

@@ -2,10 +2,8 @@
  * nothing, a lease of the parent stays the parent's, and the child opens its own over the same
  * store. Also when other threads were inside the library at the moment of the fork. */
 #include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "check.h"
+#include "child.h"
 #include "tool_sample.h"
 
 static satchel_error error;
@@ -16,31 +14,6 @@ static satchel_tool_result* result;
 static satchel_tool_lease* lease;
 static satchel_tool_writer* writer;
 static satchel_tool_writer* leased_writer;
-
-/* Runs `child` in a child process; it went well when it ends with a clean summary. */
-static void in_child(void (*child)(void)) {
-  int status = -1;
-  pid_t pid = 0;
-  fflush(NULL);
-  pid = fork();
-  if (pid == 0) {
-    check_failures = 0;
-    alarm(120); /* a child that hangs is a failure, not a hanging test */
-    child();
-    _exit(check_failures == 0 ? 0 : 1);
-  }
-  CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-  if (!CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
-    fprintf(stderr, "  the child ended with wait status 0x%x\n", (unsigned)status);
-  }
-}
-
-/* The sanitizers' allocators do not free their locks in a child; see forked.c. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { FORKS_BESIDE_THREADS = 0 };
-#else
-enum { FORKS_BESIDE_THREADS = 30 };
-#endif
 
 static void use_own_handles(void) {
   const satchel_tool_call call = tool_call("child", NULL, 0);
@@ -147,7 +120,7 @@ int main(void) {
   in_child(child_of_one_thread);
 
   for (i = 0; i < 2; ++i) pthread_create(&threads[i], NULL, keep_using, NULL);
-  for (i = 0; i < FORKS_BESIDE_THREADS; ++i) in_child(child_of_many_threads);
+  for (i = 0; i < FORKS_BESIDE_THREADS(30); ++i) in_child(child_of_many_threads);
   __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
   for (i = 0; i < 2; ++i) pthread_join(threads[i], NULL);
 
