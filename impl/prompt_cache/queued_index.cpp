@@ -198,7 +198,10 @@ class QueuedIndex final : public Index {
     const bool last_round = stopping();
     drop_overdue();
     forget_if_wanted();
-    if (last_round) return !finish();
+    if (last_round) {
+      finish();
+      return false;
+    }
     const Steady::time_point now = Steady::now();
     if (now >= next_write_) {
       if (pending_.any()) write_batch();
@@ -219,13 +222,12 @@ class QueuedIndex final : public Index {
     }
   }
 
-  // True: there may be more to write at once.
-  bool write_batch() {
+  void write_batch() {
     const std::vector<const PendingCommit*> batch = pending_.front(kBatchEntries);
-    if (batch.empty()) return true;
+    if (batch.empty()) return;
     Written written = backend_->write(batch);
     count(written);
-    if (written.outcome == IndexBackend::Outcome::kAgain) return again(written.why), false;
+    if (written.outcome == IndexBackend::Outcome::kAgain) return again(written.why);
     if (written.outcome == IndexBackend::Outcome::kRefused) {
       // One commit that is not taken must not take the others with it.
       if (batch.size() > 1) return write_one_by_one(batch);
@@ -235,18 +237,16 @@ class QueuedIndex final : public Index {
     }
     pending_.pop(batch.size());
     if (!pending_.any()) queue_full_.over(backend_->name() + " has caught up");
-    return true;
   }
 
-  bool write_one_by_one(const std::vector<const PendingCommit*>& batch) {
+  void write_one_by_one(const std::vector<const PendingCommit*>& batch) {
     for (const PendingCommit* commit : batch) {
       Written written = backend_->write({&commit, 1});
       count(written);
-      if (written.outcome == IndexBackend::Outcome::kAgain) return again(written.why), false;
+      if (written.outcome == IndexBackend::Outcome::kAgain) return again(written.why);
       if (written.outcome == IndexBackend::Outcome::kRefused) refuse(*commit, written.why);
       pending_.pop(1);
     }
-    return true;
   }
 
   void count(const Written& written) {
@@ -298,14 +298,14 @@ class QueuedIndex final : public Index {
                  " entries: they could not be written in time");
   }
 
-  // The last rounds: until nothing waits, or its time is over. True: done.
-  bool finish() {
+  // The last rounds: until nothing waits, or its time is over.
+  void finish() {
     while (pending_.any() && Steady::now() < stop_at_) {
       if (Steady::now() < next_write_) {
         std::this_thread::sleep_until(std::min(next_write_, stop_at_));
         drop_overdue();
       }
-      if (!write_batch()) continue;
+      write_batch();
     }
     count(backend_->settle(true));
     const std::size_t left = pending_.drop_all();
@@ -315,7 +315,6 @@ class QueuedIndex final : public Index {
           core::LogLevel::kWarn, kComponent,
           backend_->name() + " dropped " + std::to_string(left) + " entries when it was closed");
     }
-    return true;
   }
 
   void sweep() {
