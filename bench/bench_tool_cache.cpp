@@ -13,47 +13,16 @@
 
 #include <satchel/satchel.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
-#include <iostream>
-#include <map>
-#include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
+
+#include "commands.hpp"
 
 namespace {
 
 constexpr std::uint32_t kFlushMs = 600'000;
-
-class Failure : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-using Words = std::vector<std::string>;
-
-struct Figures {
-  std::vector<std::int64_t> took;
-  std::uint64_t number = 0;
-};
-
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-void require_ok(satchel_status status, const satchel_error& error, const char* what) {
-  if (status == SATCHEL_OK) return;
-  throw Failure(std::string(what) + ": " + satchel_status_name(status) + " " + error.message);
-}
-
-satchel_view view(std::string_view text) { return {text.data(), text.size()}; }
 
 class Driver {
  public:
@@ -193,49 +162,13 @@ class Driver {
   std::string workspace_;
 };
 
-Words words_of(const std::string& line) {
-  Words words;
-  std::size_t begin = 0;
-  for (std::size_t tab = line.find('\t'); tab != std::string::npos; tab = line.find('\t', begin)) {
-    words.push_back(line.substr(begin, tab - begin));
-    begin = tab + 1;
-  }
-  words.push_back(line.substr(begin));
-  return words;
-}
-
-using Command = Figures (Driver::*)(const Words&);
-const std::map<std::string, Command> kCommands = {
+const Commands<Driver> kCommands = {
     {"open", &Driver::open},       {"reopen", &Driver::reopen},
     {"flush", &Driver::flush},     {"revalidate", &Driver::revalidate},
     {"persist", &Driver::persist}, {"invalidate_path", &Driver::invalidate_path},
     {"rebuild", &Driver::rebuild},
 };
 
-void answer(Driver& driver, const std::string& line) {
-  const Words words = words_of(line);
-  Figures figures = (driver.*kCommands.at(words[0]))(words);
-  std::sort(figures.took.begin(), figures.took.end());
-  std::cout << figures.took.at(0) << ' ' << figures.took[figures.took.size() / 2] << ' '
-            << figures.number << std::endl;
-}
-
 }  // namespace
 
-int main() {
-  try {
-    Driver driver;
-    std::string line;
-    while (std::getline(std::cin, line)) {
-      try {
-        answer(driver, line);
-      } catch (const std::exception& failure) {
-        std::cout << "error: " << failure.what() << std::endl;
-      }
-    }
-    return EXIT_SUCCESS;
-  } catch (const std::exception& failure) {
-    std::cerr << "bench_tool_cache: " << failure.what() << '\n';
-    return EXIT_FAILURE;
-  }
-}
+int main() { return answer_all("bench_tool_cache", kCommands); }
