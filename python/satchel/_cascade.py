@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone, tzinfo
-from typing import TYPE_CHECKING, Any, NoReturn, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from . import _callbacks, _cascade_parts, _core
-from ._errors import closed_error
+from ._opened import Opened
 from ._prompt_cache import _config_json
 from ._usage import Usage, unix_ns_of, usage_of
 
 if TYPE_CHECKING:
     import asyncio
-    from types import TracebackType
 
     from ._core import UsageTuple
     from ._prompt_cache import LogLevel
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
 
-class Cascade:
+class Cascade(Opened["_core.Cascade"]):
     """Says how much of a Claude account's quota is used.
 
     Ask as often as you like, from as many processes: the endpoint is asked at most once per window
@@ -56,6 +54,9 @@ class Cascade:
     Raises:
         ConfigError: A key is unknown or its value has the wrong type; the message names it.
     """
+
+    _kind = "cascade"
+    _shared = "its files are shared"
 
     def __init__(
         self,
@@ -181,11 +182,6 @@ class Cascade:
 
     # ------------------------------------------------------------------------------- lifetime
 
-    @property
-    def closed(self) -> bool:
-        """Whether it has been closed."""
-        return self._core.closed
-
     def close(self) -> None:
         """Closes the cascade: waits for the calls inside. Calling it again does nothing.
 
@@ -196,32 +192,8 @@ class Cascade:
         """
         self._core.close()
 
-    def __enter__(self) -> Cascade:
-        if self.closed:
-            raise closed_error("cascade")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)  # missing where __init__ raised
-        if core is not None and not core.closed:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-
     def __repr__(self) -> str:
         return f"<satchel.Cascade {'closed' if self.closed else 'open'}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a satchel.Cascade cannot be pickled or copied: open one in each process; "
-            "its files are shared"
-        )
 
 
 def _settle(

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _callbacks, _core
-from ._errors import closed_error
 from ._index import Index, index_for_core
+from ._opened import Opened
 from ._outcome import Outcome
 from ._prompt import ForwardedBody, Prompt, forwarded, prompt_of
 from ._request import Request, Text
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Buffer
 
 LogLevel = Literal["debug", "info", "warn", "error", "off"]
@@ -53,7 +50,7 @@ class IndexCounts:
     write_retries: int
 
 
-class PromptCache:
+class PromptCache(Opened["_core.PromptCache"]):
     """Says which prefix of a prompt was seen before, and writes it into the response's usage.
 
     Any thread may use it at any time. Close it, best as a context manager: that waits for the calls
@@ -81,6 +78,9 @@ class PromptCache:
     Raises:
         ConfigError: A key is unknown or its value has the wrong type; the message names it.
     """
+
+    _kind = "prompt cache"
+    _shared = "an index with a path is shared"
 
     def __init__(
         self,
@@ -221,11 +221,6 @@ class PromptCache:
         """The counters and histograms of this process in the Prometheus text format."""
         return self._core.metrics().decode()
 
-    @property
-    def closed(self) -> bool:
-        """Whether it has been closed."""
-        return self._core.closed
-
     def close(self) -> None:
         """Closes the cache: waits for the calls inside and writes what was handed over.
 
@@ -236,32 +231,8 @@ class PromptCache:
         """
         self._core.close()
 
-    def __enter__(self) -> PromptCache:
-        if self.closed:
-            raise closed_error("prompt cache")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)  # missing where __init__ raised
-        if core is not None and not core.closed:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-
     def __repr__(self) -> str:
         return f"<satchel.PromptCache {'closed' if self.closed else 'open'} at {id(self):#x}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a satchel.PromptCache cannot be pickled or copied: open one in each process; "
-            "an index with a path is shared"
-        )
 
 
 def _config_json(config: Mapping[str, Any] | str | None) -> bytes:

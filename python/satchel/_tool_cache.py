@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from . import _callbacks, _core, _tool_cached
-from ._errors import closed_error
+from ._opened import Opened
 from ._prompt_cache import _config_json
 from ._tool_computing import Computing
 from ._tool_lease import Lease, ToolWriter, Wait
@@ -28,8 +27,6 @@ from ._tool_result import (
 from ._tool_store import ToolStore, store_for_core
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Buffer
 
     from ._prompt_cache import LogLevel
@@ -53,7 +50,7 @@ def tool_result_key(data: Buffer) -> str:
     return _core.tool_result_key(data)
 
 
-class ToolCache:
+class ToolCache(Opened["_core.ToolCache"]):
     """Says whether a tool call was made before and its result is still true, and keeps results.
 
     Results stand under the hash of the call's input and are returned byte for byte, only while
@@ -76,6 +73,9 @@ class ToolCache:
         ArgumentError: Neither a store nor a host_store, or both.
         Error: The directory cannot be made or read.
     """
+
+    _kind = "tool cache"
+    _shared = "a store is shared"
 
     def __init__(
         self,
@@ -470,11 +470,6 @@ class ToolCache:
         """What relative paths are relative to."""
         return self._workspace
 
-    @property
-    def closed(self) -> bool:
-        """Whether it has been closed."""
-        return self._core.closed
-
     def close(self) -> None:
         """Closes the cache: waits for the calls inside. Calling it again does nothing.
 
@@ -486,33 +481,9 @@ class ToolCache:
         """
         self._core.close()
 
-    def __enter__(self) -> ToolCache:
-        if self.closed:
-            raise closed_error("tool cache")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)  # missing where __init__ raised
-        if core is not None and not core.closed:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-
     def __repr__(self) -> str:
         where = "a host store" if self._store is None else repr(self._store)
         return f"<satchel.ToolCache of {where}, {'closed' if self.closed else 'open'}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a satchel.ToolCache cannot be pickled or copied: open one in each process; "
-            "a store is shared"
-        )
 
 
 def _lease_seconds(lease: float | None) -> float:
