@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <array>
-#include <deque>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -21,6 +20,7 @@ struct Slot {
   std::atomic<std::uint64_t> state{0};
   HandleType type = HandleType::kNone;
   std::uint32_t born_in = 0;     // the process, counted in forks
+  std::uint32_t next_free = 0;   // the slot that was given back after this one
   const void* parent = nullptr;  // the handle it was opened from
   std::shared_ptr<void> object;
 };
@@ -37,6 +37,7 @@ constexpr std::uint64_t kGenerations = std::uint64_t{1} << 24;
 
 constexpr std::uint32_t kChunkSlots = 1024;
 constexpr std::uint32_t kMaxChunks = 1024;
+constexpr std::uint32_t kNoSlot = kMaxChunks * kChunkSlots;
 
 // A handle: generation (24 bits), index (20 bits), and an odd tag that no aligned pointer has. It
 // stays below 2^47, which is all that some languages keep of a pointer.
@@ -68,7 +69,7 @@ class HandleTable {
     {
       const std::lock_guard lock(mutex_);
       index = take_index();
-      slot = &chunks_[index / kChunkSlots].load(std::memory_order_relaxed)[index % kChunkSlots];
+      slot = &slot_at(index);
     }
     slot->type = type;
     slot->born_in = forks.load();
@@ -94,29 +95,41 @@ class HandleTable {
 
   void give_back(std::uint32_t index) {
     const std::lock_guard lock(mutex_);
-    free_.push_back(index);
+    append_free(index);
   }
 
  private:
+  Slot& slot_at(std::uint32_t index) {
+    return chunks_[index / kChunkSlots].load(std::memory_order_relaxed)[index % kChunkSlots];
+  }
+
+  // The one that has been free for longest, so that a stale handle is recognised for longest.
   std::uint32_t take_index() {
-    if (free_.empty()) {
-      if (used_chunks_ == kMaxChunks) throw std::bad_alloc();
-      chunks_[used_chunks_].store(new Slot[kChunkSlots], std::memory_order_release);
-      for (std::uint32_t i = 0; i < kChunkSlots; ++i) {
-        free_.push_back(used_chunks_ * kChunkSlots + i);
-      }
-      ++used_chunks_;
-    }
-    // The one that has been free for longest, so that a stale handle is recognised for longest.
-    const std::uint32_t index = free_.front();
-    free_.pop_front();
+    if (first_free_ == kNoSlot) add_chunk();
+    const std::uint32_t index = first_free_;
+    first_free_ = slot_at(index).next_free;
     return index;
+  }
+
+  void add_chunk() {
+    if (used_chunks_ == kMaxChunks) throw std::bad_alloc();
+    chunks_[used_chunks_].store(new Slot[kChunkSlots], std::memory_order_release);
+    for (std::uint32_t i = 0; i < kChunkSlots; ++i) append_free(used_chunks_ * kChunkSlots + i);
+    ++used_chunks_;
+  }
+
+  void append_free(std::uint32_t index) {
+    slot_at(index).next_free = kNoSlot;
+    (first_free_ == kNoSlot ? first_free_ : slot_at(last_free_).next_free) = index;
+    last_free_ = index;
   }
 
   std::mutex mutex_;
   std::array<std::atomic<Slot*>, kMaxChunks> chunks_{};
   std::uint32_t used_chunks_ = 0;
-  std::deque<std::uint32_t> free_;
+  // The free slots, a list through themselves: closing needs no memory.
+  std::uint32_t first_free_ = kNoSlot;
+  std::uint32_t last_free_ = kNoSlot;
 };
 
 bool same_generation(std::uint64_t state, std::uint64_t generation) {

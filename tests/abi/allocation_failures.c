@@ -103,6 +103,30 @@ static void refusals(void) {
   if (status != SATCHEL_ERR_HANDLE) CALL(status == SATCHEL_OK ? SATCHEL_ERR_INTERNAL : status);
 }
 
+/* However many handles were opened and closed before, and in whatever order. */
+static void closing_needs_no_memory(void) {
+  enum { kHandles = 300, kRounds = 8 };
+  static satchel_prompt* prompts[kHandles];
+  satchel_error error = SATCHEL_ERROR_INIT;
+  int round = 0;
+  int i = 0;
+  for (round = 0; round < kRounds; ++round) {
+    for (i = 0; i < kHandles; ++i) {
+      CHECK_STATUS(SATCHEL_OK,
+                   satchel_prompt_parse(steps_cache, LITERAL(SAMPLE_BODY), &prompts[i], &error));
+    }
+    has_failed = 0;
+    for (i = 0; i < kHandles; ++i) {
+      satchel_status status = SATCHEL_OK;
+      until_failure = 1;
+      status = satchel_prompt_free(&prompts[(i * 7 + round) % kHandles]);
+      until_failure = 0;
+      CHECK_STATUS(SATCHEL_OK, status);
+    }
+    CHECK(!has_failed);
+  }
+}
+
 int main(void) {
   satchel_error error = SATCHEL_ERROR_INIT;
   directory = sample_directory();
@@ -110,6 +134,7 @@ int main(void) {
                satchel_open(NULL, LITERAL("{\"log_level\":\"off\"}"), &steps_library, &error));
   CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_open(steps_library, NULL, LITERAL(SAMPLE_CONFIG),
                                                      &steps_cache, &error));
+  closing_needs_no_memory();
   /* OpenSSL keeps the last errors of a thread: fill that queue. */
   fail_each_allocation_of(over_the_memory_index);
   fail_each_allocation_of(over_the_memory_index);
