@@ -213,15 +213,7 @@ void TranscriptStore::use_wal() {
 
 SqliteFailure TranscriptStore::in_place() const {
   if (in_memory()) return {};
-  const core::FilesAtPath now = files_->look();
-  if (now.database.kind == core::FileKind::kAbsent) {
-    return {SqliteTrouble::kReplaced, "the database is gone"};
-  }
-  if (now.database.identity != opened_.database.identity ||
-      now.wal.identity != opened_.wal.identity || now.shm.identity != opened_.shm.identity) {
-    return {SqliteTrouble::kReplaced, "the database's files were removed or replaced"};
-  }
-  return {};
+  return core::still_in_place(opened_, files_->look());
 }
 
 SqliteFailure TranscriptStore::take_failure() {

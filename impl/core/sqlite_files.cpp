@@ -40,6 +40,17 @@ Result<void> remove_file(const std::string& path) {
 
 }  // namespace
 
+SqliteFailure still_in_place(const FilesAtPath& opened, const FilesAtPath& now) {
+  if (now.database.kind == FileKind::kAbsent) {
+    return {SqliteTrouble::kReplaced, "the database is gone"};
+  }
+  if (now.database.identity != opened.database.identity ||
+      now.wal.identity != opened.wal.identity || now.shm.identity != opened.shm.identity) {
+    return {SqliteTrouble::kReplaced, "the database's files were removed or replaced"};
+  }
+  return {};
+}
+
 DatabaseLock::~DatabaseLock() {
   // Explicitly: a descriptor that a forked child inherited would keep it otherwise.
   lock_range(file_.get(), LockKind::kNone, static_cast<std::int64_t>(purpose_), 1);

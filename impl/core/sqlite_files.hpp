@@ -12,6 +12,7 @@
 
 #include "core/file.hpp"
 #include "core/result.hpp"
+#include "core/sqlite_connection.hpp"
 
 namespace satchel::core {
 
@@ -21,6 +22,9 @@ struct FilesAtPath {
   FileFacts wal;
   FileFacts shm;
 };
+
+// kReplaced where they are not the ones that were opened.
+SqliteFailure still_in_place(const FilesAtPath& opened, const FilesAtPath& now);
 
 // A lock of this process, or of one user of the database in it, against all others; the kernel
 // releases it when the process dies.

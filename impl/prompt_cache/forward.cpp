@@ -3,6 +3,7 @@
 #include <string>
 
 #include "prompt_cache/marker.hpp"
+#include "prompt_cache/message_members.hpp"
 
 namespace satchel::prompt_cache {
 
@@ -50,19 +51,7 @@ class ForwardEdits {
  private:
   void edit_message(JsonValue message) {
     if (!message.is_object()) return;
-    JsonValue role;
-    JsonValue content;
-    JsonValue tool_calls;
-    for (JsonCursor cursor(message); cursor.valid(); cursor.next()) {
-      const JsonValue key = cursor.key();
-      if (key.text_equals("content")) {
-        content = cursor.value();
-      } else if (key.text_equals("role")) {
-        role = cursor.value();
-      } else if (key.text_equals("tool_calls")) {
-        tool_calls = cursor.value();
-      }
-    }
+    const auto [role, content, tool_calls] = message_members(message);
     if (content.is_array() && telemetry_.strip && telemetry_.applies_to(role)) {
       core::json_remove_children(content, edits_, [&](const JsonCursor& cursor) {
         if (telemetry_.excludes(cursor.value())) return true;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "prompt_cache/message_members.hpp"
+
 namespace satchel::prompt_cache {
 
 using core::JsonCanonical;
@@ -65,20 +67,7 @@ void Prompt::read_messages(JsonValue messages) {
 
 void Prompt::read_message(JsonValue message, std::int32_t ordinal) {
   if (!message.is_object()) return;
-  // One walk for the three members that matter; the last of each name counts.
-  JsonValue role;
-  JsonValue content;
-  JsonValue tool_calls;
-  for (JsonCursor cursor(message); cursor.valid(); cursor.next()) {
-    const JsonValue key = cursor.key();
-    if (key.text_equals("content")) {
-      content = cursor.value();
-    } else if (key.text_equals("role")) {
-      role = cursor.value();
-    } else if (key.text_equals("tool_calls")) {
-      tool_calls = cursor.value();
-    }
-  }
+  const auto [role, content, tool_calls] = message_members(message);
   Block block;
   block.message = ordinal;
   block.has_role = role.is_string();

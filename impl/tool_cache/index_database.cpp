@@ -128,21 +128,11 @@ IndexDatabase::~IndexDatabase() {
   checkpoint(writer_, SQLITE_CHECKPOINT_TRUNCATE);
 }
 
-SqliteFailure IndexDatabase::files_in_place() const {
-  const core::FilesAtPath now = files_->look();
-  if (now.database.kind == core::FileKind::kAbsent) {
-    return {SqliteTrouble::kReplaced, "the database is gone"};
-  }
-  if (now.database.identity != opened_.database.identity ||
-      now.wal.identity != opened_.wal.identity || now.shm.identity != opened_.shm.identity) {
-    return {SqliteTrouble::kReplaced, "the database's files were removed or replaced"};
-  }
-  return {};
-}
-
 SqliteFailure IndexDatabase::in_place() {
   if (in_memory()) return {};
-  if (SqliteFailure failure = files_in_place(); failure.failed()) return failure;
+  if (SqliteFailure failure = core::still_in_place(opened_, files_->look()); failure.failed()) {
+    return failure;
+  }
   return sealed();
 }
 
@@ -180,7 +170,7 @@ void IndexDatabase::checkpoint(IndexConnection& writer, int mode) {
   // Where another process is at it, it does it for both.
   auto sealing = files_->lock(core::DatabaseLock::Purpose::kSweep, 0);
   if (!sealing || *sealing == nullptr) return;
-  if (SqliteFailure failure = files_in_place(); failure.failed()) {
+  if (SqliteFailure failure = core::still_in_place(opened_, files_->look()); failure.failed()) {
     writer.fail(std::move(failure));
     return;
   }

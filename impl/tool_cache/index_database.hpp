@@ -67,7 +67,6 @@ class IndexDatabase {
   static std::shared_ptr<IndexDatabase> connect(const core::SqliteFiles& files,
                                                 const std::string& store, bool fresh,
                                                 core::SqliteFailure& failure);
-  core::SqliteFailure files_in_place() const;
   core::SqliteFailure sealed();
   void checkpoint(IndexConnection& writer, int mode);
 
