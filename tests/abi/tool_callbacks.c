@@ -18,7 +18,7 @@ static void open_over_the_store(void) {
 }
 
 static void close_over_the_store(void) {
-  store.where = 0;
+  memory_interfere(&store, 0, SATCHEL_OK, NULL);
   CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&cache));
   CHECK(store.releases == 1);
   memory_clear(&store);
@@ -72,15 +72,14 @@ static void a_callback_that_fails_is_named(void) {
     for (i = 0; i < sizeof failures / sizeof failures[0]; ++i) {
       open_over_the_store();
       CHECK_STATUS(SATCHEL_OK, persist(TOOL_64("a"), "a"));
-      store.where = letters[which];
-      store.instead = failures[i];
+      memory_interfere(&store, letters[which], failures[i], NULL);
       CHECK_STATUS(SATCHEL_ERR_CALLBACK, ask(letters[which]));
       if (!CHECK(strstr(error.message, callbacks[which]) != NULL &&
                  strstr(error.message, satchel_status_name(failures[i])) != NULL)) {
         fprintf(stderr, "  %s: %s\n", callbacks[which], error.message);
       }
       /* Nothing is broken by it. */
-      store.where = 0;
+      memory_interfere(&store, 0, SATCHEL_OK, NULL);
       CHECK(ask(letters[which]) >= 0);
       close_over_the_store();
     }
@@ -220,11 +219,10 @@ static void call_back_in(char where, void (*inside)(void)) {
   CHECK_STATUS(SATCHEL_OK,
                satchel_tool_writer_new(cache, TOOL_64("f"), 64, &meta, &writer, &error));
   came_in = 0;
-  store.inside = inside;
-  store.where = where;
+  memory_interfere(&store, where, SATCHEL_OK, inside);
   if (!CHECK(ask(where) >= 0 && came_in > 0))
     fprintf(stderr, "  in a callback of kind %c\n", where);
-  store.where = 0;
+  memory_interfere(&store, 0, SATCHEL_OK, NULL);
   CHECK_STATUS(SATCHEL_OK, satchel_tool_lease_commit(lease, LITERAL("x"), NULL, &error));
   CHECK_STATUS(SATCHEL_OK, satchel_tool_lease_free(&lease));
   CHECK_STATUS(SATCHEL_OK, satchel_tool_writer_free(&writer));
@@ -292,22 +290,24 @@ static void what_is_left_open_does_not_hold_the_store(void) {
 /* ------------------------------------------------------------------ the log and the clock */
 
 static int lines;
+static satchel_tool_cache* shown; /* to callbacks on any thread */
 
 static void log_calls_back_in(void* user, int32_t level, const char* component,
                               size_t component_len, const char* message, size_t message_len) {
   satchel_error own = SATCHEL_ERROR_INIT;
   satchel_tool_result* found = NULL;
+  satchel_tool_cache* used = __atomic_load_n(&shown, __ATOMIC_ACQUIRE);
   (void)user;
   (void)level;
   (void)component;
   (void)component_len;
   (void)message;
   (void)message_len;
-  ++lines;
+  __atomic_add_fetch(&lines, 1, __ATOMIC_RELAXED);
   /* Whatever holds what meanwhile: a status, no deadlock. */
-  if (cache != NULL) {
-    CHECK(satchel_tool_lookup(cache, KEY_A, &found, &own) == SATCHEL_ERR_BUSY);
-    CHECK(satchel_tool_cache_close(&cache) == SATCHEL_ERR_BUSY);
+  if (used != NULL) {
+    CHECK(satchel_tool_lookup(used, KEY_A, &found, &own) == SATCHEL_ERR_BUSY);
+    CHECK(satchel_tool_cache_close(&used) == SATCHEL_ERR_BUSY);
   }
 }
 
@@ -328,17 +328,15 @@ static void the_log_and_the_clock_may_not_use_the_cache_either(void) {
   CHECK_STATUS(SATCHEL_OK,
                satchel_open(&host, LITERAL("{\"log_level\":\"debug\"}"), &talking, &error));
   CHECK_STATUS(SATCHEL_OK, tool_open(talking, directory, NULL, &cache, &error));
+  __atomic_store_n(&shown, cache, __ATOMIC_RELEASE);
   CHECK_STATUS(SATCHEL_OK, satchel_tool_persist(cache, KEY_A, LITERAL("x"), &meta, &error));
   CHECK_STATUS(SATCHEL_INVALIDATED, satchel_tool_lookup_revalidate(cache, KEY_A, &found, &error));
   CHECK_STATUS(SATCHEL_OK, satchel_tool_rebuild(cache, &error));
   CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_flush(cache, 30000, &error));
   CHECK_STATUS(SATCHEL_OK, satchel_tool_evict(cache, NULL, &error));
-  CHECK(lines > 0);
-  {
-    satchel_tool_cache* closing = cache;
-    cache = NULL;
-    CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&closing));
-  }
+  CHECK(__atomic_load_n(&lines, __ATOMIC_RELAXED) > 0);
+  __atomic_store_n(&shown, NULL, __ATOMIC_RELEASE);
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&cache));
   CHECK_STATUS(SATCHEL_OK, satchel_close(&talking));
 }
 

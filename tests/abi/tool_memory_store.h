@@ -50,11 +50,28 @@ static inline char* memory_copy(const char* bytes, size_t len) {
   return copy;
 }
 
+/* From now on, in the callback of that name; 0: in none. The cache's own thread calls them too. */
+static inline void memory_interfere(struct memory_store* store, char where, satchel_status instead,
+                                    void (*inside)(void)) {
+  pthread_mutex_lock(&store->mutex);
+  store->where = where;
+  store->instead = instead;
+  store->inside = inside;
+  pthread_mutex_unlock(&store->mutex);
+}
+
 /* OK unless the test wants something else here. */
 static inline satchel_status memory_enter(struct memory_store* store, char name) {
-  if (store->where != name) return SATCHEL_OK;
-  if (store->inside != NULL) store->inside();
-  return store->instead;
+  satchel_status instead = SATCHEL_OK;
+  void (*inside)(void) = NULL;
+  pthread_mutex_lock(&store->mutex);
+  if (store->where == name) {
+    instead = store->instead;
+    inside = store->inside;
+  }
+  pthread_mutex_unlock(&store->mutex);
+  if (inside != NULL) inside();
+  return instead;
 }
 
 static inline satchel_status memory_persist(void* user, const char* key, size_t key_len,

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/sqlite_vfs.hpp"
@@ -30,16 +31,24 @@ class CounterConnection {
   ~CounterConnection() { sqlite3_close(connection_); }
 
   bool execute(const std::string& sql) {
-    if (sqlite3_exec(connection_, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return true;
+    int rc = SQLITE_OK;
+    do {
+      rc = sqlite3_exec(connection_, sql.c_str(), nullptr, nullptr, nullptr);
+    } while (rc == SQLITE_PROTOCOL);  // nothing was begun: others were in the way all the time
     error_ = sqlite3_errmsg(connection_);
-    return false;
+    return rc == SQLITE_OK;
   }
   // Columns of the first row.
   std::vector<std::int64_t> row(const std::string& sql) {
     std::vector<std::int64_t> values;
     sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(connection_, sql.c_str(), -1, &statement, nullptr) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW) {
+    int rc = SQLITE_PROTOCOL;
+    while (rc == SQLITE_PROTOCOL) {
+      sqlite3_finalize(std::exchange(statement, nullptr));
+      rc = sqlite3_prepare_v2(connection_, sql.c_str(), -1, &statement, nullptr);
+      if (rc == SQLITE_OK) rc = sqlite3_step(statement);
+    }
+    if (rc == SQLITE_ROW) {
       for (int i = 0; i < sqlite3_column_count(statement); ++i) {
         values.push_back(sqlite3_column_int64(statement, i));
       }
