@@ -37,6 +37,13 @@ struct PendingState {
   std::optional<Entry> entry;                // written whole
   std::optional<std::int64_t> refreshed_to;  // of an entry that may or may not exist
   std::uint64_t last_commit = 0;
+
+  // What becomes of what is stored under the key.
+  [[nodiscard]] std::optional<Entry> over(std::optional<Entry> stored) const {
+    if (entry) return entry;
+    if (stored && refreshed_to) stored->expires_at = *refreshed_to;
+    return stored;
+  }
 };
 
 // All calls from any thread, but front(), pop() and drop_older_than() from one thread at a time.
@@ -67,6 +74,20 @@ class PendingCommits {
 
   // Waits until all that was taken before this call is done with.
   bool wait_until_done(std::int64_t timeout_ns) const;
+
+  // Goes through states(); positions are asked for in ascending order.
+  class Walk {
+   public:
+    explicit Walk(std::span<const State> states) : rest_(states) {}
+    const PendingState* at(std::size_t position) {
+      while (!rest_.empty() && rest_.front().position < position) rest_ = rest_.subspan(1);
+      const bool here = !rest_.empty() && rest_.front().position == position;
+      return here ? &rest_.front().state : nullptr;
+    }
+
+   private:
+    std::span<const State> rest_;
+  };
 
  private:
   void remember(const PendingCommit& commit);

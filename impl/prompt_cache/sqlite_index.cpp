@@ -1,69 +1,50 @@
 #include "prompt_cache/sqlite_index.hpp"
 
-#include <pthread.h>
-#include <signal.h>  // NOLINT(modernize-deprecated-headers): pthread_sigmask is POSIX
-
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <exception>
-#include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
-#include <utility>
+#include <vector>
 
 #include "core/complaint.hpp"
-#include "core/library_thread.hpp"
 #include "prompt_cache/pending_commits.hpp"
 #include "prompt_cache/sqlite_slot.hpp"
 #include "prompt_cache/sqlite_store.hpp"
+#include "prompt_cache/write_behind_index.hpp"
 
 namespace satchel::prompt_cache {
 namespace {
 
-using Steady = std::chrono::steady_clock;
-
-constexpr const char* kComponent = "prompt_cache.index";
 constexpr std::int64_t kReaderPatienceNs = 50 * core::kNanosPerMilli;
 constexpr auto kBusyPause = std::chrono::milliseconds(20);
-// One transaction holds the write lock for some ten milliseconds at most.
-constexpr std::size_t kBatchEntries = 1000;
-constexpr std::int64_t kForgetPatienceNs = 10 * core::kNanosPerSecond;
 
-class SqliteIndex final : public Index {
+// Not a backend of QueuedIndex, for a file fails in other ways than a server. A lookup may be the
+// first to see it, the thread then opens the database again at once, and it alone speaks of it; who
+// is in the way is gone within milliseconds; and closing does not wait for a disk that is full.
+class SqliteIndex final : public WriteBehindIndex {
  public:
   SqliteIndex(const SqliteIndexOptions& options, core::Clock& clock, core::Log& log)
-      : commit_deadline_(options.commit_deadline_ns),
+      : WriteBehindIndex(options.commit_deadline_ns, options.max_waiting_entries, clock, log),
         sweep_interval_(options.sweep_interval_ns),
         retry_interval_(options.retry_interval_ns),
         clock_(clock),
-        log_(log),
         slot_(options.path, options.max_bytes, options.readers, options.retry_interval_ns, clock,
               log),
         name_("the index in " + slot_.files().directory()),
-        pending_(options.max_waiting_entries),
+        not_written_(kComponent, clock, log),
         next_sweep_(Steady::now() + sweep_interval_) {
     // At once, so that the first lookup finds what another process wrote.
     slot_.open();
-    const core::SignalsBlocked blocked;
-    thread_ = std::thread([this] { run(); });
+    start_thread();
   }
 
-  ~SqliteIndex() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-      stop_at_ = Steady::now() + commit_deadline_;
-    }
-    wake_.notify_all();
-    thread_.join();
-  }
+  ~SqliteIndex() override { stop_thread(); }
 
   core::Result<std::optional<Entry>> lookup(const Scope& scope,
                                             std::span<const PrefixHash> candidates,
                                             std::int64_t now) override {
-    lookups_.fetch_add(1, std::memory_order_relaxed);
+    count(counters_.lookups);
     if (candidates.empty()) return std::optional<Entry>();
     const ScopeId id = scope_id(scope);
     // Before the database: what is written in between is then seen there.
@@ -85,118 +66,46 @@ class SqliteIndex final : public Index {
       return failed_lookup(core::Status::kBusy, "is busy: " + found.failure.message);
     }
     if (found.failure.failed()) {
-      give_up(store, found.failure);
+      slot_.empty(store, found.failure);
+      wake();
       return failed_lookup(core::Status::kIo, "cannot be read: " + found.failure.message);
     }
-    if (found.entry) hits_.fetch_add(1, std::memory_order_relaxed);
+    if (found.entry) count(counters_.hits);
     return found.entry;
-  }
-
-  bool commit(Commit commit) override {
-    if (commit.empty()) return true;
-    const std::size_t size = commit.writes.size() + (commit.refresh ? 1 : 0);
-    if (!pending_.add(std::move(commit))) {
-      dropped_.fetch_add(size, std::memory_order_relaxed);
-      queue_full_.say(name_ + " falls behind: " + std::to_string(pending_.waiting()) +
-                      " entries are waiting, more are dropped");
-      return false;
-    }
-    wake();
-    return true;
-  }
-
-  bool flush(std::int64_t timeout_ns) override { return pending_.wait_until_done(timeout_ns); }
-
-  core::Result<void> forget() override {
-    std::unique_lock lock(mutex_);
-    const std::uint64_t wanted = ++forget_wanted_;
-    wake_.notify_all();
-    const bool done = forgotten_.wait_for(lock, std::chrono::nanoseconds(kForgetPatienceNs),
-                                          [&] { return forget_done_ >= wanted; });
-    if (!done) return core::Error{core::Status::kBusy, name_ + " is busy: not forgotten yet"};
-    if (!forget_failure_.failed()) return {};
-    return core::Error{core::Status::kIo, name_ + " cannot forget: " + forget_failure_.message};
-  }
-
-  IndexCounts counts() override {
-    IndexCounts counts;
-    counts.lookups = lookups_.load(std::memory_order_relaxed);
-    counts.lookup_failures = lookup_failures_.load(std::memory_order_relaxed);
-    counts.hits = hits_.load(std::memory_order_relaxed);
-    counts.entries_written = written_.load(std::memory_order_relaxed);
-    counts.entries_refreshed = refreshed_.load(std::memory_order_relaxed);
-    counts.entries_dropped = dropped_.load(std::memory_order_relaxed);
-    counts.entries_swept = swept_.load(std::memory_order_relaxed);
-    counts.entries_waiting = pending_.waiting();
-    return counts;
   }
 
  private:
   core::Error failed_lookup(core::Status status, const std::string& message) {
-    lookup_failures_.fetch_add(1, std::memory_order_relaxed);
+    count(counters_.lookup_failures);
     return {status, name_ + ' ' + message};
   }
 
-  void give_up(const std::shared_ptr<SqliteStore>& store, const core::SqliteFailure& failure) {
-    slot_.empty(store, failure);
-    wake();
-  }
-
-  void wake() {
-    { const std::lock_guard lock(mutex_); }  // the thread has either not looked yet, or waits
-    wake_.notify_one();
-  }
+  [[nodiscard]] const std::string& name() const override { return name_; }
 
   // ------------------------------------------------------------------------------- the thread
 
-  void run() {
-    const core::LibraryThread library_thread;
-    pthread_setname_np(pthread_self(), "satchel-index");
-    bool running = true;
-    while (running) {
-      try {
-        running = run_once();
-      } catch (const std::exception& error) {
-        // Out of memory: what could not be done is tried again, unless it is too late for that.
-        log_.write(core::LogLevel::kError, kComponent, name_ + " failed: " + error.what());
-        std::this_thread::sleep_for(kBusyPause);
-        running = !stopping();
-      }
-    }
+  Steady::time_point next_round() override {
+    // An empty slot is filled in its time; what waits too long meanwhile is dropped then.
+    if (slot_.get() == nullptr) return slot_.next_open();
+    return pending_.any() ? std::min(next_sweep_, next_write_) : next_sweep_;
   }
 
-  // False: the index goes, and nothing is left to do.
-  bool run_once() {
-    wait_for_work();
-    const bool last_round = stopping();
-    drop_overdue();
-    slot_.complain();
-    std::shared_ptr<SqliteStore> store = slot_.get();
-    if (store == nullptr && (last_round || Steady::now() >= slot_.next_open())) {
-      slot_.open();
-      store = slot_.get();
-    }
-    forget_if_wanted(store);
+  bool round(bool last) override {
+    const std::shared_ptr<SqliteStore> store = opened(last);
     Written written = Written::kNothing;
-    if (store != nullptr && (last_round || Steady::now() >= next_write_)) {
-      written = write_batch(store);
-    }
-    if (last_round) return !finish(store, written);
+    if (store != nullptr && (last || Steady::now() >= next_write_)) written = write_batch(store);
+    if (last) return !finish(store, written);
     if (store != nullptr && Steady::now() >= next_sweep_) sweep(store);
     return true;
   }
 
-  void wait_for_work() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      if (stopping_ || forget_wanted_ > forget_done_) return;
-      // An empty slot is filled in its time; what waits too long meanwhile is dropped then.
-      const bool open = slot_.get() != nullptr;
-      Steady::time_point until = open ? next_sweep_ : slot_.next_open();
-      if (open && pending_.any()) until = std::min(until, next_write_);
-      if (Steady::now() >= until) return;
-      wake_.wait_until(lock, until);
-    }
+  // What is in the slot, which is filled where that is due or there will be no later.
+  std::shared_ptr<SqliteStore> opened(bool now) {
+    slot_.complain();
+    std::shared_ptr<SqliteStore> store = slot_.get();
+    if (store != nullptr || (!now && Steady::now() < slot_.next_open())) return store;
+    slot_.open();
+    return slot_.get();
   }
 
   enum class Written : std::uint8_t { kBatch, kNothing, kBusy };
@@ -213,13 +122,12 @@ class SqliteIndex final : public Index {
       failure = written.failure.failed() ? written.failure : store->in_place();
     }
     if (failure.failed()) return not_written(store, failure);
-    written_.fetch_add(written.written, std::memory_order_relaxed);
-    refreshed_.fetch_add(written.refreshed, std::memory_order_relaxed);
-    swept_.fetch_add(written.evicted, std::memory_order_relaxed);
-    pending_.pop(batch.size());
+    count(counters_.entries_written, written.written);
+    count(counters_.entries_refreshed, written.refreshed);
+    count(counters_.entries_swept, written.evicted);
+    pop(batch.size());
     next_write_ = Steady::now();
-    refused_.over(name_ + " is written again");
-    if (!pending_.any()) queue_full_.over(name_ + " has caught up");
+    not_written_.over(name_ + " is written again");
     return Written::kBatch;
   }
 
@@ -232,8 +140,8 @@ class SqliteIndex final : public Index {
       case core::SqliteTrouble::kRefused:
         // What is there can still be read: a full disk is no reason to stop that.
         next_write_ = Steady::now() + retry_interval_;
-        refused_.say(name_ + " cannot be written: " + failure.message +
-                     "; entries wait for their time, then are dropped");
+        not_written_.say(name_ + " cannot be written: " + failure.message +
+                         "; entries wait for their time, then are dropped");
         return Written::kNothing;
       case core::SqliteTrouble::kNone:
       case core::SqliteTrouble::kDamaged:
@@ -246,26 +154,13 @@ class SqliteIndex final : public Index {
     return Written::kNothing;
   }
 
-  void drop_overdue() {
-    const std::size_t dropped = pending_.drop_older_than(Steady::now() - commit_deadline_);
-    if (dropped == 0) return;
-    dropped_.fetch_add(dropped, std::memory_order_relaxed);
-    overdue_.say(name_ + " dropped " + std::to_string(dropped) +
-                 " entries: they could not be written in time");
-  }
-
   // The last rounds: until nothing waits, or nothing that waits can be written.
   bool finish(const std::shared_ptr<SqliteStore>& store, Written written) {
-    if (pending_.any() && written != Written::kNothing && Steady::now() < stop_at_) {
+    if (pending_.any() && written != Written::kNothing && Steady::now() < stop_at()) {
       if (written == Written::kBusy) std::this_thread::sleep_for(kBusyPause);
       return false;
     }
-    const std::size_t left = pending_.drop_all();
-    if (left > 0) {
-      dropped_.fetch_add(left, std::memory_order_relaxed);
-      log_.write(core::LogLevel::kWarn, kComponent,
-                 name_ + " dropped " + std::to_string(left) + " entries when it was closed");
-    }
+    drop_the_rest();
     // So that the next process finds a short WAL, if nobody else is using it.
     if (store != nullptr && !store->in_place().failed()) store->writer().checkpoint(true);
     return true;
@@ -280,7 +175,7 @@ class SqliteIndex final : public Index {
     swept.more = !swept.failure.failed();
     while (swept.more) {
       swept = store->writer().sweep(clock_.unix_ns());
-      swept_.fetch_add(swept.rows, std::memory_order_relaxed);
+      count(counters_.entries_swept, swept.rows);
       // Commits go first; the rest is swept right after them.
       if (swept.more && (pending_.any() || stopping())) {
         next_sweep_ = Steady::now();
@@ -293,32 +188,16 @@ class SqliteIndex final : public Index {
     }
   }
 
-  bool stopping() {
-    const std::lock_guard lock(mutex_);
-    return stopping_;
+  core::Result<void> clear() override {
+    const core::SqliteFailure failure = try_to_clear();
+    if (!failure.failed()) return core::Ok{};
+    return core::Error{core::Status::kIo, name_ + " cannot forget: " + failure.message};
   }
 
-  void forget_if_wanted(const std::shared_ptr<SqliteStore>& store) {
-    std::uint64_t wanted = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      wanted = forget_wanted_;
-      if (wanted == forget_done_) return;
-    }
-    pending_.drop_all();
-    const core::SqliteFailure failure = clear(store);
-    {
-      const std::lock_guard lock(mutex_);
-      forget_done_ = wanted;
-      forget_failure_ = failure;
-    }
-    forgotten_.notify_all();
-  }
-
-  core::SqliteFailure clear(const std::shared_ptr<SqliteStore>& store) {
+  core::SqliteFailure try_to_clear() {
+    const std::shared_ptr<SqliteStore> store = opened(stopping());
     if (store == nullptr) return {core::SqliteTrouble::kRefused, slot_.why_empty()};
-    const Steady::time_point last_try =
-        Steady::now() + std::chrono::nanoseconds(kForgetPatienceNs / 2);
+    const Steady::time_point last_try = Steady::now() + kForgetPatience / 2;
     core::SqliteFailure failure;
     for (;;) {
       failure = store->in_place();
@@ -333,40 +212,16 @@ class SqliteIndex final : public Index {
     return failure;
   }
 
-  const std::chrono::nanoseconds commit_deadline_;
   const std::chrono::nanoseconds sweep_interval_;
   const std::chrono::nanoseconds retry_interval_;
   core::Clock& clock_;
-  core::Log& log_;
   SqliteSlot slot_;
   const std::string name_;
-  PendingCommits pending_;
-  core::Complaint refused_{kComponent, clock_, log_};
-  core::Complaint queue_full_{kComponent, clock_, log_};
-  core::Complaint overdue_{kComponent, clock_, log_};
-
-  std::mutex mutex_;  // of the thread's orders
-  std::condition_variable wake_;
-  std::condition_variable forgotten_;
-  bool stopping_ = false;
-  Steady::time_point stop_at_;
-  std::uint64_t forget_wanted_ = 0;
-  std::uint64_t forget_done_ = 0;
-  core::SqliteFailure forget_failure_;
+  core::Complaint not_written_;
 
   // Of the thread alone.
   Steady::time_point next_sweep_;
   Steady::time_point next_write_;
-
-  std::atomic<std::uint64_t> lookups_{0};
-  std::atomic<std::uint64_t> lookup_failures_{0};
-  std::atomic<std::uint64_t> hits_{0};
-  std::atomic<std::uint64_t> written_{0};
-  std::atomic<std::uint64_t> refreshed_{0};
-  std::atomic<std::uint64_t> dropped_{0};
-  std::atomic<std::uint64_t> swept_{0};
-
-  std::thread thread_;
 };
 
 }  // namespace

@@ -65,29 +65,22 @@ SqliteReader::Found SqliteReader::find_among(const ScopeId& scope,
                                              std::size_t from, std::size_t to, std::int64_t now,
                                              std::span<const PendingCommits::State> pending) {
   EntryKey key{scope, {}};
+  PendingCommits::Walk waiting(pending);
   for (std::size_t i = from; i < to; ++i) {
-    while (!pending.empty() && pending.front().position < i) pending = pending.subspan(1);
-    std::optional<std::int64_t> refreshed_to;
-    if (!pending.empty() && pending.front().position == i) {
-      const PendingState& state = pending.front().state;
-      if (state.entry) {
-        if (now < state.entry->expires_at) return {{}, state.entry};
-        continue;
-      }
-      refreshed_to = state.refreshed_to;
-    }
-    key.hash = candidates[i];
-    select_.bind(1, row_key(key));
-    const int rc = select_.step();
+    const PendingState* state = waiting.at(i);
     std::optional<Entry> entry;
-    if (rc == SQLITE_ROW) entry = entry_of_row(select_, key);
-    select_.reset();
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
-      return {connection_.failure(rc, "cannot read"), std::nullopt};
+    if (state == nullptr || !state->entry) {
+      key.hash = candidates[i];
+      select_.bind(1, row_key(key));
+      const int rc = select_.step();
+      if (rc == SQLITE_ROW) entry = entry_of_row(select_, key);
+      select_.reset();
+      if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        return {connection_.failure(rc, "cannot read"), std::nullopt};
+      }
     }
-    if (!entry) continue;
-    if (refreshed_to) entry->expires_at = *refreshed_to;
-    if (now < entry->expires_at) return {{}, entry};
+    if (state != nullptr) entry = state->over(entry);
+    if (entry && now < entry->expires_at) return {{}, entry};
   }
   return {};
 }
