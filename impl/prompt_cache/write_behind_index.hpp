@@ -1,6 +1,7 @@
 // What the indexes share that take commits at once and write them behind: a bounded queue with a
-// deadline, a thread of its own, the orders that thread is given, the counters, and what is said of
-// them. How a lookup is answered and when what is written is for the index that derives from it.
+// deadline, a thread of its own, the orders that thread is given, the counters, and what the log
+// says of them. How a lookup is answered and when what is written is for the index that derives
+// from it.
 #pragma once
 
 #include <atomic>
@@ -48,10 +49,11 @@ class WriteBehindIndex : public Index {
   void start_thread();
   void stop_thread();
 
-  // When there is something to do next; asked again whenever the thread is woken.
+  // When there is something to do next; asked again whenever the thread is woken, under the lock
+  // that wake() takes.
   virtual Steady::time_point next_round() = 0;
-  // Writes what waits, and whatever else is due. `last`: the index goes; false: nothing is left to
-  // do for it.
+  // Writes what waits, and whatever else is due. When the index goes (`last`) it is called until it
+  // answers false: nothing is left to do.
   virtual bool round(bool last) = 0;
   // Drops every entry that is written.
   virtual core::Result<void> clear() = 0;
