@@ -42,7 +42,24 @@ std::string show(std::string_view hosts, std::string_view ports, std::size_t cou
   return shown;
 }
 
+// A list of one stands for all hosts and is the same from everywhere.
+std::string rotated(std::string_view list, std::size_t by) {
+  std::string text(list);
+  for (; by > 0; --by) {
+    const std::size_t comma = text.find(',');
+    if (comma == std::string::npos) break;
+    text = text.substr(comma + 1) + ',' + text.substr(0, comma);
+  }
+  return text;
+}
+
 }  // namespace
+
+PostgresOrder PostgresAddress::beginning_with(std::size_t first) const {
+  const std::size_t by = first % hosts;
+  return {rotated(as_written.hosts, by), rotated(as_written.addresses, by),
+          rotated(as_written.ports, by)};
+}
 
 core::Result<PostgresAddress> read_postgres_address(const core::LibPq& pq,
                                                     const std::string& conninfo) {
@@ -60,6 +77,8 @@ core::Result<PostgresAddress> read_postgres_address(const core::LibPq& pq,
   PostgresAddress address;
   address.hosts = static_cast<std::size_t>(std::count(hosts.begin(), hosts.end(), ',')) + 1;
   address.shown = show(hosts, given["port"], address.hosts);
+  address.as_written = {std::string(given["host"]), std::string(given["hostaddr"]),
+                        std::string(given["port"])};
   pq.conninfo_free(options);
   return address;
 }

@@ -81,7 +81,7 @@ class PostgresBackend final : public IndexBackend {
       const bool another_may_do = failure.wants_new_connection();
       if (another_may_do) {
         lease->drop();
-        server_.clock().expire();
+        server_.doubt();
       }
       const Steady::time_point next = Steady::now() + retry_pause(failures);
       if (!another_may_do || failure.timeout || next >= until) return error_of(failure);

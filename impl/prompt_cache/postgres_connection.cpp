@@ -50,23 +50,31 @@ PostgresConnection::~PostgresConnection() {
 }
 
 core::Result<std::unique_ptr<PostgresConnection>> PostgresConnection::open(
-    const core::LibPq& pq, const std::string& conninfo, Steady::time_point until, core::Log& log) {
+    const core::LibPq& pq, const std::string& conninfo, Steady::time_point until, core::Log& log,
+    const PostgresOrder& order) {
   std::unique_ptr<PostgresConnection> connection(new PostgresConnection(pq, log));
-  if (core::Result<void> done = connection->connect(conninfo, until); !done) {
+  if (core::Result<void> done = connection->connect(conninfo, order, until); !done) {
     return done.take_error();
   }
   return connection;
 }
 
 core::Result<void> PostgresConnection::connect(const std::string& conninfo,
+                                               const PostgresOrder& order,
                                                Steady::time_point until) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Steady::now()).count();
-  const std::string patience = std::to_string(std::max<std::int64_t>(left, 1));
+  // Of a machine that is gone: then the system says so, and libpq goes on to the next one.
+  const std::string& list = order.hosts.empty() ? order.addresses : order.hosts;
+  const auto hosts = std::count(list.begin(), list.end(), ',') + 1;
+  const std::string patience = std::to_string(std::max<std::int64_t>(left / hosts, 1));
   // What stands before the connection string may be changed by it, what comes after may not.
-  const std::array<const char*, 5> keywords = {"tcp_user_timeout", "fallback_application_name",
-                                               "dbname", "client_encoding", nullptr};
-  const std::array<const char*, 5> values = {patience.c_str(), "satchel", conninfo.c_str(), "UTF8",
-                                             nullptr};
+  const std::array<const char*, 8> keywords = {"tcp_user_timeout", "fallback_application_name",
+                                               "dbname",           "host",
+                                               "hostaddr",         "port",
+                                               "client_encoding",  nullptr};
+  const std::array<const char*, 8> values = {
+      patience.c_str(),        "satchel",           conninfo.c_str(), order.hosts.c_str(),
+      order.addresses.c_str(), order.ports.c_str(), "UTF8",           nullptr};
   connection_ = pq_.connect_start_params(keywords.data(), values.data(), 1);
   if (connection_ == nullptr) return core::Error{core::Status::kMemory, "out of memory"};
   pq_.set_notice_processor(

@@ -12,6 +12,7 @@
 #include "core/libpq.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
+#include "prompt_cache/postgres_address.hpp"
 #include "prompt_cache/postgres_values.hpp"
 
 namespace satchel::prompt_cache {
@@ -50,11 +51,13 @@ class PostgresConnection {
  public:
   using Steady = std::chrono::steady_clock;
 
-  // `conninfo` has been through read_postgres_address(), or libpq might quote it in an error.
+  // `conninfo` has been through read_postgres_address(), or libpq might quote it in an error. A
+  // host that says nothing takes all the time there is: the next call is to begin with another.
   static core::Result<std::unique_ptr<PostgresConnection>> open(const core::LibPq& pq,
                                                                 const std::string& conninfo,
                                                                 Steady::time_point until,
-                                                                core::Log& log);
+                                                                core::Log& log,
+                                                                const PostgresOrder& order = {});
   PostgresConnection(const PostgresConnection&) = delete;
   PostgresConnection& operator=(const PostgresConnection&) = delete;
   ~PostgresConnection();
@@ -72,7 +75,8 @@ class PostgresConnection {
 
  private:
   PostgresConnection(const core::LibPq& pq, core::Log& log);
-  core::Result<void> connect(const std::string& conninfo, Steady::time_point until);
+  core::Result<void> connect(const std::string& conninfo, const PostgresOrder& order,
+                             Steady::time_point until);
   bool send(const PostgresStep& step);
   // Counts down the transactions that have ended. True: the end of the answer is there.
   bool take_results(Answer& answer, std::ptrdiff_t& transactions);

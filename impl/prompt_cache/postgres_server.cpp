@@ -21,7 +21,18 @@ core::Error error_of(const PostgresFailure& failure) {
 
 core::Result<std::unique_ptr<PostgresConnection>> PostgresServer::connect(
     std::span<const PostgresStatement> statements, std::chrono::milliseconds statement_timeout) {
-  auto opened = PostgresConnection::open(pq_, conninfo_, Steady::now() + patience_, log_);
+  std::size_t first = first_host_;
+  auto opened = connect(address_.beginning_with(first), statements, statement_timeout);
+  const bool silent = !opened && opened.error().status == core::Status::kTimeout;
+  // Unless another thread, which had the same to say, has moved on already.
+  if (silent) first_host_.compare_exchange_strong(first, first + 1);
+  return opened;
+}
+
+core::Result<std::unique_ptr<PostgresConnection>> PostgresServer::connect(
+    const PostgresOrder& order, std::span<const PostgresStatement> statements,
+    std::chrono::milliseconds statement_timeout) {
+  auto opened = PostgresConnection::open(pq_, conninfo_, Steady::now() + patience_, log_, order);
   if (!opened) return opened;
   PostgresConnection& connection = **opened;
 

@@ -2,6 +2,8 @@
 // statements are prepared, the server's clock is known.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -44,15 +46,25 @@ class PostgresServer {
       std::span<const PostgresStatement> statements, std::chrono::milliseconds statement_timeout);
 
   PostgresClock& clock() { return clock_; }
+  // A connection was of no use: who answers next may be another server, and those that were passed
+  // over for their silence may be back.
+  void doubt() {
+    clock_.expire();
+    first_host_ = 0;
+  }
   [[nodiscard]] const PostgresAddress& address() const { return address_; }
 
  private:
+  core::Result<std::unique_ptr<PostgresConnection>> connect(
+      const PostgresOrder& order, std::span<const PostgresStatement> statements,
+      std::chrono::milliseconds statement_timeout);
   core::Result<void> measure_clock(PostgresConnection& connection);
 
   const core::LibPq& pq_;
   const PostgresAddress address_;
   const std::string conninfo_;
   const std::chrono::milliseconds patience_;
+  std::atomic<std::size_t> first_host_{0};  // of the list, to be tried first; counts up
   PostgresClock clock_;
   PostgresTable table_;
   core::Log& log_;

@@ -91,7 +91,7 @@ PostgresConnection::Answer PostgresWriter::run(std::span<const PostgresStep> ste
   PostgresConnection::Answer answer = connection_->run(steps, Steady::now() + kPatience);
   if (answer.failure.failed && answer.failure.wants_new_connection()) {
     connection_.reset();
-    server_.clock().expire();
+    server_.doubt();
   }
   return answer;
 }

@@ -190,6 +190,23 @@ TEST_F(PostgresFaultTest, ANetworkThatSwallowsEverythingHoldsNobody) {
   EXPECT_TRUE(eventually([&] { return finds(*index, 2); }));
 }
 
+// libpq waits for each host of a list as long as it is let, and would begin with the same one
+// again.
+TEST_F(PostgresFaultTest, AHostThatSaysNothingDoesNotKeepUsFromTheNextOfTheList) {
+  config_.url = server_.url(place_);
+  const std::string only = "@127.0.0.1:" + std::to_string(server_.port());
+  config_.url.replace(config_.url.find(only), only.size(),
+                      "@127.0.0.1:" + std::to_string(relay_.port()) +
+                          ",127.0.0.1:" + std::to_string(server_.port()));
+  config_.connect_timeout_ms = 300;
+  relay_.stall();
+  const std::shared_ptr<Index> index = open();
+  EXPECT_TRUE(eventually([&] { return answers(*index); })) << log_.all();
+  ASSERT_TRUE(index->commit(writing({live_entry(1)})));
+  EXPECT_TRUE(flush(*index));
+  EXPECT_TRUE(finds(*index, 1));
+}
+
 // A signal would end a host that does not expect it.
 std::atomic<int> broken_pipes{0};
 

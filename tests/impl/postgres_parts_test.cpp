@@ -113,6 +113,28 @@ TEST(PostgresAddress, ShowsHostsAndPortsAndNothingElse) {
   }
 }
 
+TEST(PostgresAddress, ItsHostsMayBeTriedFromAnyOfThemOn) {
+  struct Row {
+    const char* conninfo;
+    const char* hosts;
+    const char* addresses;
+    const char* ports;
+  };
+  for (const Row& row :
+       {Row{"postgres://a,b:5433,c:5434/cache", "b,c,a", "", "5433,5434,"},
+        Row{"host=a,b,c port=6000", "b,c,a", "", "6000"},
+        Row{"host=a,,c hostaddr=10.0.0.1,10.0.0.2,", ",c,a", "10.0.0.2,,10.0.0.1", ""},
+        Row{"hostaddr=10.0.0.1,10.0.0.2", "", "10.0.0.2,10.0.0.1", ""},
+        Row{"postgres://a:5433/cache", "a", "", "5433"}, Row{"dbname=cache", "", "", ""}}) {
+    const core::Result<PostgresAddress> read = address(row.conninfo);
+    ASSERT_TRUE(read.ok()) << row.conninfo;
+    const PostgresOrder second = read->beginning_with(read->hosts + 1);
+    EXPECT_EQ(second.hosts, row.hosts);
+    EXPECT_EQ(second.addresses, row.addresses);
+    EXPECT_EQ(second.ports, row.ports);
+  }
+}
+
 TEST(PostgresAddress, RefusesWhatWouldSpillThePassword) {
   for (const char* conninfo :
        {"postgresql://user:sec@ret@db/cache", "postgresql://user:sec/ret@db/cache",
