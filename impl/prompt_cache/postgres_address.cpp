@@ -15,10 +15,11 @@ bool has_stray_at(std::string_view conninfo) {
   const std::size_t scheme = conninfo.find("://");
   if (conninfo.compare(0, 8, "postgres") != 0 || scheme == std::string_view::npos) return false;
   const std::string_view rest = conninfo.substr(scheme + 3);
-  const std::string_view before_query = rest.substr(0, rest.find('?'));
-  const std::string_view authority = before_query.substr(0, before_query.find('/'));
-  const auto all = std::count(before_query.begin(), before_query.end(), '@');
-  return all > 1 || (all == 1 && authority.find('@') == std::string_view::npos);
+  // Whatever precedes the first @ is user and password, unless there is a / in it.
+  const std::size_t first = rest.find_first_of("@/");
+  const bool has_user = first != std::string_view::npos && rest[first] == '@';
+  const std::string_view hosts_on = has_user ? rest.substr(first + 1) : rest;
+  return hosts_on.substr(0, hosts_on.find('?')).find('@') != std::string_view::npos;
 }
 
 // The n-th of a list with commas; the last one stands for all behind it.

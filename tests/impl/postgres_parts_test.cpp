@@ -138,8 +138,8 @@ TEST(PostgresAddress, ItsHostsMayBeTriedFromAnyOfThemOn) {
 TEST(PostgresAddress, RefusesWhatWouldSpillThePassword) {
   for (const char* conninfo :
        {"postgresql://user:sec@ret@db/cache", "postgresql://user:sec/ret@db/cache",
-        "postgresql://user:sec%zzret@db/cache", "host=db password=sec ret",
-        "postgresql://db/cache?secret"}) {
+        "postgresql://user:s?ec@ret@db/cache", "postgresql://user:sec%zzret@db/cache",
+        "host=db password=sec ret", "postgresql://db/cache?secret"}) {
     const core::Result<PostgresAddress> read = address(conninfo);
     ASSERT_FALSE(read.ok()) << conninfo;
     EXPECT_EQ(read.error().status, core::Status::kConfig);
