@@ -1,4 +1,4 @@
-// Answers remembered for a time, bounded in number. Any thread.
+// Answers remembered for a time, bounded in number and in their keys' lengths. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +25,7 @@ class TtlCache {
   }
 
   void put(const std::string& key, Value value, std::int64_t monotonic_ns) {
+    if (key.size() > kLongestKey) return;
     const std::lock_guard lock(mutex_);
     if (entries_.size() >= max_entries_ && entries_.count(key) == 0) make_room(monotonic_ns);
     entries_[key] = Entry{std::move(value), monotonic_ns + ttl_ns_};
@@ -35,6 +36,9 @@ class TtlCache {
     Value value;
     std::int64_t until = 0;
   };
+
+  // Keys come from clients: a model's name may be as long as a body. No real one is that long.
+  static constexpr std::size_t kLongestKey = 1024;
 
   // Asking again is cheap, keeping an order of use is not: what is over goes, else everything.
   void make_room(std::int64_t monotonic_ns) {

@@ -59,6 +59,18 @@ TEST(TtlCache, WhenItIsFullOfWhatLivesEverythingGoes) {
   EXPECT_EQ(cache.get("c", 0), 3);
 }
 
+// Keys come from clients: ten thousand names of a model, each as long as a body may be, would fill
+// the host's memory.
+TEST(TtlCache, WhatHasAnEndlessKeyIsNotKept) {
+  TtlCache<int> cache(100, 10);
+  const std::string longest(1024, 'm');
+  const std::string longer(1025, 'm');
+  cache.put(longest, 1, 0);
+  cache.put(longer, 2, 0);
+  EXPECT_EQ(cache.get(longest, 0), 1);
+  EXPECT_EQ(cache.get(longer, 0), std::nullopt);
+}
+
 TEST(TtlCache, NeverHoldsMoreThanItsBound) {
   TtlCache<int> cache(100, 8);
   for (int i = 0; i < 1000; ++i) {
