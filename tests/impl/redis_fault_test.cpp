@@ -137,6 +137,24 @@ TEST_F(RedisFaultTest, AfterTooManyChangesNothingOlderIsBelieved) {
   EXPECT_EQ(look(*backend, {hash_number(0)})->cumulative_token_count, 20U);
 }
 
+// docs/scaling.md names them.
+TEST_F(RedisFaultTest, TheRightsThatAreAskedForAreEnough) {
+  core::RedisServer server;
+  std::vector<std::string> command = {"ACL", "SETUSER", "proxy", "on", ">word", "~satchel:pc1:*"};
+  for (const char* right : {"mget", "get", "set", "eval", "time", "ping", "scan", "unlink"}) {
+    command.push_back(std::string("+") + right);
+  }
+  ASSERT_FALSE(server.ask(command).is_error());
+  const auto backend = open(redis_options({"redis://proxy:word@" + server.place()}), clock_);
+  all_is_well(*backend);
+  EXPECT_TRUE(redis_alone_finds(*backend, hash_number(7)));
+  ASSERT_TRUE(done(write(*backend, refreshing(hash_number(7), kStart + 900 * kSecond))));
+  EXPECT_EQ(look(*backend, {hash_number(7)})->expires_at, kStart + 900 * kSecond);
+  EXPECT_TRUE(backend->clear().ok());
+  EXPECT_EQ(server.ask({"DBSIZE"}).integer, 0);
+  EXPECT_EQ(log_.all(), "");
+}
+
 TEST_F(RedisFaultTest, AWrongPasswordIsSaidOnceAndNotShown) {
   const core::RedisServer server({"--requirepass", "right"});
   const auto backend = open(redis_options({"redis://:guessed@" + server.place()}), clock_);
