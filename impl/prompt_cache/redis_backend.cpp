@@ -261,10 +261,14 @@ class RedisBackend final : public IndexBackend {
     for (;;) {
       const std::vector<PendingCommit> due = refreshes_.due(all, kBatch);
       if (due.empty()) return sum;
+      // One that had to wait beyond its own expiry, for a backend that was away, extends nothing
+      // and would end what others have extended since.
+      const std::int64_t now = clock_.unix_ns();
       std::vector<const PendingCommit*> commits;
-      commits.reserve(due.size());
-      for (const PendingCommit& commit : due) commits.push_back(&commit);
-      Written written = behind_->write(commits);
+      for (const PendingCommit& commit : due) {
+        if (now < commit.refresh->expires_at) commits.push_back(&commit);
+      }
+      Written written = commits.empty() ? Written{} : behind_->write(commits);
       sum.refreshed += written.refreshed;
       sum.outcome = written.outcome;
       sum.why = written.why;

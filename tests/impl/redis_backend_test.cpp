@@ -142,6 +142,21 @@ TEST_F(RedisAloneTest, RefreshesWaitWhileTheBackendBehindIsAwayAndAreBounded) {
   EXPECT_EQ(small->settle(true).refreshed, 10U);
 }
 
+// Others may have extended the entry since.
+TEST_F(RedisAloneTest, ARefreshThatWaitedBeyondItsOwnExpiryEndsNoEntry) {
+  write(*backend_, writing({entry_number(1), entry_number(2)}));
+  write(*backend_, refreshing(hash_number(1), kStart + 400 * kSecond));
+  write(*backend_, refreshing(hash_number(2), kStart + 900 * kSecond));
+  table_->away = true;
+  EXPECT_EQ(backend_->settle(true).outcome, IndexBackend::Outcome::kAgain);
+  clock_.advance(500 * kSecond);
+  table_->rows[{scope_id(some_scope()), hash_number(1)}].expires_at = kStart + 800 * kSecond;
+  table_->away = false;
+  EXPECT_EQ(backend_->settle(true).refreshed, 1U);
+  EXPECT_EQ(look(*backend_, {hash_number(1)})->expires_at, kStart + 800 * kSecond);
+  EXPECT_EQ(look(*backend_, {hash_number(2)})->expires_at, kStart + 900 * kSecond);
+}
+
 TEST_F(RedisAloneTest, AFlushInTheMiddleCostsNoEntry) {
   for (std::uint64_t n = 0; n < 50; ++n) {
     write(*backend_, writing({entry_number(n)}));
