@@ -51,6 +51,11 @@ std::optional<Entry> entry_of(const PostgresRows& rows, int row, const PostgresC
   return entry;
 }
 
+// The database has another encoding, which lacks a character of the scope: no row is of it.
+bool cannot_spell(const PostgresFailure& failure) {
+  return failure.is("22021") || failure.is("22P05");
+}
+
 class PostgresBackend final : public IndexBackend {
  public:
   PostgresBackend(const core::LibPq& pq, PostgresAddress address, const PostgresConfig& config,
@@ -77,7 +82,7 @@ class PostgresBackend final : public IndexBackend {
       const PostgresConnection::Answer answer = (*lease)->run(steps, until);
       const PostgresFailure& failure = answer.failure;
       if (!failure.failed) return entries_of(answer.rows.front());
-      if (failure.in_class("22") && !failure.lost) return std::vector<Entry>();
+      if (cannot_spell(failure)) return std::vector<Entry>();
       const bool another_may_do = failure.wants_new_connection();
       if (another_may_do) {
         lease->drop();

@@ -164,6 +164,39 @@ TEST_F(PostgresTableTest, IsUsedByARoleThatMayNotMakeOne) {
   EXPECT_GT(log_.count("has no index on expires_at, and none can be made"), 0U) << log_.all();
 }
 
+// Which is not the same as a table without the entry: that would be created, and paid for, again
+// and again.
+TEST_F(PostgresTableTest, WhoseRowsCannotBeReadGivesNoAnswer) {
+  ASSERT_TRUE(works());
+  static_cast<void>(
+      sql("GRANT ALL ON prompt_cache_entries TO guarded; "
+          "GRANT USAGE ON SCHEMA " +
+          place_ +
+          " TO guarded; "
+          "ALTER TABLE prompt_cache_entries ENABLE ROW LEVEL SECURITY; "
+          "CREATE POLICY broken ON prompt_cache_entries"
+          " USING (1 / (octet_length(prefix_hash) - 32) = 0)"));
+  config_.url = server_.url(place_, 0, "guarded:correct%20horse");
+  EXPECT_NE(refusal().find("division by zero"), std::string::npos) << log_.all();
+}
+
+TEST_F(PostgresTableTest, OfAnotherEncodingHoldsTheNamesThatItCanSpell) {
+  static_cast<void>(server_.sql("postgres",
+                                "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' "
+                                "LC_CTYPE 'C' TEMPLATE template0"));
+  config_.url = server_.url("latin");
+  const std::shared_ptr<Index> index = open();
+  const Scope spelled{"p", "mod\xc3\xa8le", "v"};
+  const Scope unspelled{"p", "\xe6\xa8\xa1", "v"};
+  ASSERT_TRUE(index->commit(writing({live_entry(1)}, spelled)));
+  ASSERT_TRUE(index->commit(writing({live_entry(1)}, unspelled)));
+  ASSERT_TRUE(flush(*index));
+  EXPECT_TRUE(finds(*index, 1, spelled));
+  EXPECT_FALSE(finds(*index, 1, unspelled));
+  EXPECT_EQ(index->counts().lookup_failures, 0U) << log_.all();
+  EXPECT_EQ(index->counts().entries_dropped, 1U);
+}
+
 TEST_F(PostgresTableTest, WhereItIsMissingAndMayNotBeMadeThatIsSaid) {
   static_cast<void>(sql("GRANT USAGE ON SCHEMA " + place_ + " TO guarded"));
   config_.url = server_.url(place_, 0, "guarded:correct%20horse");
