@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstPause{100};
 constexpr int kMostDoublings = 4;
+constexpr std::chrono::seconds kDepartureInterval{1};
 
 }  // namespace
 
@@ -59,7 +60,10 @@ Result<std::vector<RedisReply>> RedisNode::exchange(std::span<const RedisCommand
     connection = std::move(*made);
     replies = connection->exchange(commands, asking, until);
   }
-  if (replies) {
+  if (replies && wants_another_server(*replies)) {
+    host_.forget();
+    drop_kept();
+  } else if (replies) {
     place.keep(std::move(connection));
   } else if (replies.error().status == Status::kTimeout) {
     failed(replies.error());
@@ -124,6 +128,20 @@ void RedisNode::failed(const Error& why) {
     last_failure_ = why;
   }
   freed_.notify_all();  // those who wait need not wait any longer
+}
+
+// A master that has become a replica keeps its connections, while its name leads to the new master.
+// One that stays read-only is not connected to for each command.
+bool RedisNode::wants_another_server(const std::vector<RedisReply>& replies) {
+  const bool only_reads = std::any_of(replies.begin(), replies.end(), [](const RedisReply& reply) {
+    return reply.is_error() && reply.text.starts_with("READONLY");
+  });
+  if (!only_reads) return false;
+  const std::lock_guard lock(mutex_);
+  const Steady::time_point now = Steady::now();
+  if (now < next_departure_) return false;
+  next_departure_ = now + kDepartureInterval;
+  return true;
 }
 
 void RedisNode::give_back(Connection connection) {

@@ -50,6 +50,7 @@ class RedisNode {
   Result<Connection> take(Deadline until);
   Result<Connection> connect(Deadline until);
   void failed(const Error& why);
+  bool wants_another_server(const std::vector<RedisReply>& replies);
   void give_back(Connection connection);
   void drop_kept();
   [[nodiscard]] bool may_connect(Steady::time_point now) const;
@@ -66,6 +67,7 @@ class RedisNode {
   int failures_ = 0;
   bool trying_ = false;
   Steady::time_point next_try_;
+  Steady::time_point next_departure_;  // from a server that only reads
   Error last_failure_;
 };
 

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <thread>
 
 #include "redis_server.hpp"
@@ -142,6 +143,23 @@ TEST(RedisTest, SpeaksThroughAUnixSocket) {
   const TemporaryDirectory directory;
   const RedisServer server({"--unixsocket", directory / "s"});
   EXPECT_EQ(text(*client({"unix:" + (directory / "s")}, patient()), {"PING"}), "PONG");
+}
+
+// As after a failover: the name leads to the new master, and the old one keeps its connections.
+TEST(RedisTest, AServerThatOnlyReadsIsLeftForTheOneThatItsNameLeadsToNow) {
+  const TemporaryDirectory directory;
+  const std::string name = directory / "name";
+  const RedisServer old({"--unixsocket", directory / "old"});
+  const RedisServer promoted({"--unixsocket", directory / "new"});
+  std::filesystem::create_symlink(directory / "old", name);
+  const auto redis = client({"unix:" + name}, patient());
+  EXPECT_EQ(text(*redis, {"SET", "k", "v"}), "OK");
+  std::filesystem::remove(name);
+  std::filesystem::create_symlink(directory / "new", name);
+  old.ask({"REPLICAOF", "127.0.0.1", std::to_string(promoted.port())});
+  const RedisCommand write{"SET", "k", "v"};
+  EXPECT_TRUE(eventually([&] { return redis->run("k", {&write, 1}).ok(); }));
+  EXPECT_EQ(promoted.ask({"GET", "k"}).text, "v");
 }
 
 // The C library resolves on threads that the thread sanitizer does not know.
