@@ -102,6 +102,7 @@ core::Result<void> PostgresConnection::connect(const std::string& conninfo,
 PostgresConnection::Answer PostgresConnection::run(std::span<const PostgresStep> steps,
                                                    Steady::time_point until) {
   Answer answer;
+  settled_ = false;
   std::ptrdiff_t transactions = 1 + std::count_if(steps.begin(), steps.end(), [](const auto& step) {
                                   return step.kind == PostgresStep::Kind::kCommit;
                                 });
@@ -115,7 +116,8 @@ PostgresConnection::Answer PostgresConnection::run(std::span<const PostgresStep>
   for (;;) {
     const int unsent = pq_.flush(connection_);
     if (unsent < 0) break;
-    if (take_results(answer, transactions)) return answer;
+    settled_ = take_results(answer, transactions);
+    if (settled_) return answer;
     const auto events = static_cast<short>(unsent > 0 ? POLLIN | POLLOUT : POLLIN);
     if (pq_.status(connection_) == CONNECTION_BAD) break;
     if (!wait_for(pq_.socket(connection_), events, until)) {
@@ -161,18 +163,17 @@ bool PostgresConnection::take_results(Answer& answer, std::ptrdiff_t& transactio
       continue;
     }
     ended = false;
+    PostgresRows rows(pq_, result);
     switch (pq_.result_status(result)) {
       case PGRES_PIPELINE_SYNC:
-        pq_.clear(result);
         if (--transactions == 0) return true;
         break;
       case PGRES_TUPLES_OK:
       case PGRES_COMMAND_OK:
-        answer.rows.emplace_back(pq_, result);
+        answer.rows.push_back(std::move(rows));
         break;
       default:
         note_failure(answer, result);
-        pq_.clear(result);
     }
   }
   return false;
@@ -192,6 +193,7 @@ void PostgresConnection::note_failure(Answer& answer, PGresult* result) {
 }
 
 bool PostgresConnection::alive() {
+  if (!settled_) return false;
   // A notice or a changed setting is no harm, and gone once it is read. The end stays readable.
   for (int unasked = 0; unasked < 3; ++unasked) {
     pollfd polled{pq_.socket(connection_), POLLIN, 0};

@@ -69,7 +69,8 @@ class PostgresConnection {
   // All steps in one round trip; where one fails, nothing of its transaction is done.
   Answer run(std::span<const PostgresStep> steps, Steady::time_point until);
 
-  // False: the server has closed it.
+  // False: the server has closed it, or the last answer was not read to its end: what is left of it
+  // would be taken for the next one.
   bool alive();
   [[nodiscard]] Steady::time_point opened_at() const { return opened_at_; }
 
@@ -87,6 +88,7 @@ class PostgresConnection {
   const core::LibPq& pq_;
   core::Log& log_;
   PGconn* connection_ = nullptr;
+  bool settled_ = true;  // no answer is on its way
   const Steady::time_point opened_at_ = Steady::now();
 };
 

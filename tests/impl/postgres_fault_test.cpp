@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "allocations.hpp"
 #include "postgres_fixture.hpp"
 #include "tcp_relay.hpp"
 
@@ -188,6 +189,33 @@ TEST_F(PostgresFaultTest, ANetworkThatSwallowsEverythingHoldsNobody) {
   relay_.cut();
   EXPECT_TRUE(flush(*index));
   EXPECT_TRUE(eventually([&] { return finds(*index, 2); }));
+}
+
+// An answer that nobody took must not become the next question's.
+TEST_F(PostgresFaultTest, AnAnswerThatMemoryRanOutOverIsNeverAnotherScopes) {
+  config_.pool = 1;
+  config_.lookup_timeout_ms = 20'000;
+  const Scope other{"somebody else", "gpt-4o", "v1"};
+  ASSERT_TRUE(flush(*open_working()));
+  const std::unique_ptr<IndexBackend> backend = make_postgres_backend(config_, clock_, log_);
+  const std::vector<PrefixHash> hashes(1, hash_number(1));
+  int failures = 0;
+  for (std::size_t nth = 1;; ++nth) {
+    bool happened = false;
+    try {
+      const test::FailingAllocation failing(nth);
+      const auto found = backend->find(some_scope(), hashes, now());
+      happened = failing.happened();
+    } catch (const std::bad_alloc&) {
+      happened = true;
+      ++failures;
+    }
+    const auto found = backend->find(other, hashes, now());
+    ASSERT_TRUE(found.ok()) << found.error().message;
+    ASSERT_EQ(found->size(), 0U) << "after the failure of allocation " << nth;
+    if (!happened) break;
+  }
+  EXPECT_GT(failures, 10);
 }
 
 // libpq waits for each host of a list as long as it is let, and would begin with the same one
