@@ -1,6 +1,7 @@
 #include "core/redis.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -143,7 +144,13 @@ Result<std::shared_ptr<const Redis::SlotMap>> Redis::slot_map(Deadline until) {
     asking_for_slots_ = true;
     slots_are_old_ = false;
   }
-  Result<std::shared_ptr<const SlotMap>> map = ask_for_slot_map(until);
+  // Whatever happens to the question, somebody must be able to ask again.
+  Result<std::shared_ptr<const SlotMap>> map = Error{Status::kMemory, {}};
+  try {
+    map = ask_for_slot_map(until);
+  } catch (const std::exception& error) {
+    map = Error{Status::kMemory, error.what()};
+  }
   const std::lock_guard lock(mutex_);
   asking_for_slots_ = false;
   next_question_ = Steady::now() + kQuestionInterval;

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "allocations.hpp"
 #include "redis_server.hpp"
 #include "talking_server.hpp"
 
@@ -367,6 +368,21 @@ TEST_F(RedisClusterTest, EachKeyGoesToItsNode) {
     EXPECT_EQ(run(*redis_, {{"SET", key, key}}, key)[0].text, "OK");
     RedisServer& owner = cluster_->node(cluster_->owner(redis_slot(key)));
     EXPECT_EQ(owner.ask({"GET", key}).text, key);
+  }
+}
+
+TEST_F(RedisClusterTest, AMapThatMemoryRanOutOverIsAskedForAgain) {
+  for (std::size_t nth = 4; nth <= 64; nth *= 4) {
+    const auto redis = client({cluster_->urls()[0]}, patient(), true);
+    try {
+      const test::FailingAllocation failing(nth);
+      static_cast<void>(redis->run("k", std::vector<RedisCommand>{{"GET", "k"}}));
+    } catch (const std::bad_alloc&) {
+    }
+    EXPECT_TRUE(eventually([&] {
+      return redis->run("k", std::vector<RedisCommand>{{"GET", "k"}}).ok();
+    })) << "after the failure of allocation "
+        << nth;
   }
 }
 
