@@ -103,9 +103,10 @@ PostgresConnection::Answer PostgresConnection::run(std::span<const PostgresStep>
                                                    Steady::time_point until) {
   Answer answer;
   settled_ = false;
-  std::ptrdiff_t transactions = 1 + std::count_if(steps.begin(), steps.end(), [](const auto& step) {
-                                  return step.kind == PostgresStep::Kind::kCommit;
-                                });
+  const std::ptrdiff_t commits = std::count_if(steps.begin(), steps.end(), [](const auto& step) {
+    return step.kind == PostgresStep::Kind::kCommit;
+  });
+  std::ptrdiff_t transactions = commits + 1;
   const bool sent = std::all_of(steps.begin(), steps.end(),
                                 [this](const PostgresStep& step) { return send(step); }) &&
                     pq_.pipeline_sync(connection_) == 1;
@@ -116,8 +117,13 @@ PostgresConnection::Answer PostgresConnection::run(std::span<const PostgresStep>
   for (;;) {
     const int unsent = pq_.flush(connection_);
     if (unsent < 0) break;
-    settled_ = take_results(answer, transactions);
-    if (settled_) return answer;
+    if (take_results(answer, transactions)) {
+      // What only resembles PostgreSQL may end a pipeline without all of its answers.
+      settled_ = answer.failure.failed ||
+                 answer.rows.size() + static_cast<std::size_t>(commits) == steps.size();
+      if (!settled_) answer.failure = {true, true, false, "", "the server left out an answer"};
+      return answer;
+    }
     const auto events = static_cast<short>(unsent > 0 ? POLLIN | POLLOUT : POLLIN);
     if (pq_.status(connection_) == CONNECTION_BAD) break;
     if (!wait_for(pq_.socket(connection_), events, until)) {

@@ -13,6 +13,7 @@
 
 #include "allocations.hpp"
 #include "postgres_fixture.hpp"
+#include "talking_server.hpp"
 #include "tcp_relay.hpp"
 
 namespace satchel::prompt_cache {
@@ -189,6 +190,18 @@ TEST_F(PostgresFaultTest, ANetworkThatSwallowsEverythingHoldsNobody) {
   relay_.cut();
   EXPECT_TRUE(flush(*index));
   EXPECT_TRUE(eventually([&] { return finds(*index, 2); }));
+}
+
+// A pooler, or whatever else listens on that port.
+TEST_F(PostgresFaultTest, AServerThatLeavesAnswersOutIsNone) {
+  const std::string ready("Z\0\0\0\5I", 6);
+  const std::string welcome = std::string("R\0\0\0\x08\0\0\0\0", 9) + ready;
+  const core::TalkingServer server({welcome, ready, ready, ready, ready});
+  const std::string place = server.url().substr(server.url().rfind('/') + 1);
+  config_.url = "postgresql://postgres@" + place + "/x?sslmode=disable&gssencmode=disable";
+  const std::shared_ptr<Index> index = open();
+  EXPECT_FALSE(answers(*index));
+  EXPECT_GT(log_.count("the server left out an answer"), 0U) << log_.all();
 }
 
 // An answer that nobody took must not become the next question's.
