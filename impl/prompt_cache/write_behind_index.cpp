@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <array>
+#include <cstdio>
 #include <exception>
 #include <optional>
 #include <string>
@@ -97,8 +99,11 @@ void WriteBehindIndex::run() {
     try {
       running = run_once();
     } catch (const std::exception& error) {
-      // Out of memory: what could not be done is tried again, unless it is too late for that.
-      log_.write(core::LogLevel::kError, kComponent, name() + " failed: " + error.what());
+      // Out of memory: what could not be done is tried again, unless it is too late for that. Here
+      // nothing may fail.
+      std::array<char, 256> line{};
+      std::snprintf(line.data(), line.size(), "%s failed: %s", name().c_str(), error.what());
+      log_.write(core::LogLevel::kError, kComponent, line.data());
       std::this_thread::sleep_for(kPauseAfterFailure);
       running = !stopping();
     }
