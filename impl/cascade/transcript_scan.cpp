@@ -19,7 +19,10 @@ namespace {
 constexpr std::uint64_t kPartBytes = std::uint64_t{4} << 20;
 // Fits the second-level cache beside what is made of it.
 constexpr std::size_t kBufferBytes = std::size_t{256} << 10;
+// As much is hashed in full, of what is longer samples.
+constexpr std::uint64_t kCheckWhole = std::uint64_t{1} << 20;
 constexpr std::uint64_t kCheckBytes = 4096;
+constexpr std::uint64_t kCheckSamples = 64;
 
 // Nobody has thousands; whoever writes them into transcripts shall not fill our memory.
 constexpr std::size_t kMostModels = 2'000;
@@ -59,19 +62,25 @@ int open_transcript(const std::string& path) {
 }
 
 CheckBytes check_bytes(int fd, std::uint64_t offset, int& os_errno) {
-  std::array<char, kCheckBytes> bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  const std::uint64_t size = std::min(offset, kCheckBytes);
-  const auto hashed = [&](std::uint64_t from) -> std::uint64_t {
+  std::array<char, 4 * kCheckBytes> bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const auto hashed = [&](std::uint64_t from, std::uint64_t size, std::uint64_t before) {
     const std::ptrdiff_t got = core::read_at(fd, from, bytes.data(), size);
-    if (got < 0) {
-      os_errno = errno;
-      return 0;
-    }
-    return hash_bytes({bytes.data(), static_cast<std::size_t>(got)}, 0);
+    if (got < 0) os_errno = errno;
+    return got < 0 ? 0 : hash_bytes({bytes.data(), static_cast<std::size_t>(got)}, before);
   };
   CheckBytes check;
-  check.head = hashed(0);
-  check.tail = offset <= kCheckBytes ? check.head : hashed(offset - size);
+  if (offset <= kCheckWhole) {
+    for (std::uint64_t at = 0; at < offset; at += bytes.size()) {
+      check.body = hashed(at, std::min<std::uint64_t>(bytes.size(), offset - at), check.body);
+    }
+  } else {
+    for (std::uint64_t i = 0; i < kCheckSamples; ++i) {
+      const std::uint64_t at = (offset - kCheckBytes) / (kCheckSamples - 1) * i;
+      check.body = hashed(at, kCheckBytes, check.body);
+    }
+  }
+  const std::uint64_t last = std::min(offset, kCheckBytes);
+  check.tail = hashed(offset - last, last, 0);
   return check;
 }
 

@@ -39,9 +39,12 @@ class ModelNames {
   std::unordered_map<std::string_view, std::uint32_t> numbers_;
 };
 
-// Hashes of the first and the last 4 KiB before an offset: what was read before is still there.
+// Hashes of what stands before an offset: what was read before is still there. `body` is of all of
+// it up to 1 MiB, and of samples spread over what is longer: a program that rewrites single lines
+// in the middle of a large file, in place, may go unnoticed, and whoever appends to one does not
+// have it all read again. `tail` is of its last 4 KiB.
 struct CheckBytes {
-  std::uint64_t head = 0;
+  std::uint64_t body = 0;
   std::uint64_t tail = 0;
   friend bool operator==(const CheckBytes&, const CheckBytes&) = default;
 };

@@ -34,7 +34,7 @@ std::uint64_t seal_of(const KnownTranscript& known) {
                                                static_cast<std::uint64_t>(known.stamp.ctime_ns),
                                                static_cast<std::uint64_t>(known.settled),
                                                known.offset,
-                                               known.check.head,
+                                               known.check.body,
                                                known.check.tail,
                                                known.records};
   const std::uint64_t seal = hash_bytes({reinterpret_cast<const char*>(words.data()), sizeof words},
@@ -60,7 +60,7 @@ std::vector<KnownTranscript> TranscriptStore::transcripts() {
     known.stamp.ctime_ns = row.number(6);
     known.settled = row.number(7) != 0;
     known.offset = static_cast<std::uint64_t>(row.number(8));
-    known.check.head = static_cast<std::uint64_t>(row.number(9));
+    known.check.body = static_cast<std::uint64_t>(row.number(9));
     known.check.tail = static_cast<std::uint64_t>(row.number(10));
     known.records = static_cast<std::uint64_t>(row.number(11));
     if (static_cast<std::uint64_t>(row.number(12)) != seal_of(known) || known.name.size() < 3) {
@@ -82,7 +82,7 @@ void TranscriptStore::put(const KnownTranscript& known) {
       .bind(7, known.stamp.ctime_ns)
       .bind(8, std::int64_t{known.settled ? 1 : 0})
       .bind(9, known.offset)
-      .bind(10, known.check.head)
+      .bind(10, known.check.body)
       .bind(11, known.check.tail)
       .bind(12, known.records)
       .bind(13, seal_of(known))

@@ -247,6 +247,34 @@ TEST_F(DiskTranscriptsTest, AFileThatWasRewrittenInPlaceAtTheSameSizeIsReadAgain
   EXPECT_EQ(both(), 9U);
 }
 
+// Numbers of eight digits, so that one can stand in another's place.
+std::string thousand_lines(std::uint64_t input) {
+  std::string lines;
+  for (int i = 0; i < 1'000; ++i) lines += line_of(kNow, 10'000'000 + input);
+  return lines;
+}
+
+TEST_F(DiskTranscriptsTest, AFileThatGrewAndOfWhichOneLineWasRewrittenIsReadAgain) {
+  const std::string others = thousand_lines(0);
+  ASSERT_GT(others.size(), 100'000U);
+  write("p/a.jsonl", others + line_of(kNow, 10'000'001) + others);
+  EXPECT_EQ(both(), 20'010'000'001U);
+  write("p/a.jsonl", others + line_of(kNow, 10'000'007) + others + line_of(kNow, 20'000'000));
+  EXPECT_EQ(both(), 20'030'000'007U);
+}
+
+TEST_F(DiskTranscriptsTest, ALargeFileThatGrewAndOfWhichAPartWasRewrittenIsReadAgain) {
+  const std::string others = thousand_lines(0);
+  std::string before = others;
+  std::string behind;
+  for (int i = 0; i < 40; ++i) behind += others;
+  ASSERT_GT(behind.size(), std::size_t{4} << 20);
+  write("p/a.jsonl", before + thousand_lines(0) + behind);
+  EXPECT_EQ(both(), 420'000'000'000U);
+  write("p/a.jsonl", before + thousand_lines(1) + behind + line_of(kNow, 20'000'000));
+  EXPECT_EQ(both(), 420'020'001'000U);
+}
+
 TEST_F(DiskTranscriptsTest, AWriteWithinOneTickOfTheFilesystemsClockIsSeen) {
   settings_.state_dir.clear();
   std::filesystem::create_directories(path("p"));
