@@ -320,6 +320,26 @@ def test_without_utf_8_it_is_ascii(account: Account) -> None:
     assert "#" in account.lines(PYTHONUTF8="0", PYTHONIOENCODING="ascii")[0]
 
 
+def test_json_without_utf_8_is_json(account: Account) -> None:
+    name = "caf\xe9 \U0001f600"
+    account.know(limits=[{"kind": "weekly_scoped", "percent": 1, "scope": {"model": {"id": name}}}])
+    for encoding in ("utf-8", "ascii", "iso-8859-1"):
+        done = account.run("--json", PYTHONUTF8="0", PYTHONIOENCODING=encoding)
+        assert json.loads(done.stdout)["limits"][0]["scope"]["model"]["id"] == name
+
+
+def test_times_that_no_calendar_here_has(account: Account) -> None:
+    """Zero of other languages, and years that datetime does not know."""
+    for at in ("0001-01-01T00:00:00Z", "0000-06-01T00:00:00Z", "-000001-06-01T00:00:00Z"):
+        account.know(
+            limits=[{"kind": "weekly_scoped", "percent": 5, "resets_at": at}],
+            seven_day_opus={"utilization": 3, "resets_at": at},
+        )
+        lines = account.lines(TZ="XYZ+12")
+        assert "  5 %" in lines[2]
+        assert "  3 %" in lines[3]
+
+
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_bars_fit_the_terminal(account: Account, columns: int) -> None:
     account.know()
@@ -429,6 +449,31 @@ def test_the_line_without_a_reader(account: Account) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--line",), ("--report",)])
+def test_a_standard_output_that_is_closed(used: Account, arguments: tuple[str, ...]) -> None:
+    used.know()
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$@" >&-', "sh", *used.command(*arguments)],
+        check=False,
+        stderr=subprocess.PIPE,
+        env=used.environment(),
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_where_standard_error_is_closed_standard_output_has_the_answer_alone(
+    account: Account,
+) -> None:
+    for arguments, answer in (((), b""), (("--line",), b"usage unknown: NoCredentials\n")):
+        done = subprocess.run(
+            ["/bin/sh", "-c", '"$@" 2>&-', "sh", *account.command(*arguments)],
+            check=False,
+            stdout=subprocess.PIPE,
+            env=account.environment(),
+        )
+        assert (done.returncode, done.stdout) == (1, answer)
 
 
 def test_the_quick_way_and_the_parsers_way_are_one() -> None:
@@ -567,6 +612,15 @@ def test_a_report_by_model_and_by_block(used: Account) -> None:
     assert len(blocks) == 1 + 3 + 1
 
 
+def test_a_report_of_blocks_that_no_calendar_here_has(account: Account) -> None:
+    first = account.claude / "projects" / "w" / "s.jsonl"
+    first.parent.mkdir(parents=True)
+    line = '{"timestamp":"-000001-01-02T03:00:00Z","message":{"usage":{"input_tokens":5}}}'
+    first.write_text(f"{line}\n")
+    blocks = account.lines("--report", "--by", "block")
+    assert blocks[1].split()[:3] == ["-000001-01-02T03:00:00Z", "-000001-01-02T08:00:00Z", "5"]
+
+
 def test_a_report_of_a_range(used: Account) -> None:
     def messages(*arguments: str) -> int:
         report = json.loads(used.run("--report", "--json", *arguments).stdout)
@@ -597,6 +651,7 @@ def test_a_report_of_nothing(account: Account) -> None:
         (["--by", "model"], "--by is for --report"),
         (["--since", "7d"], "--since and --until are for --report"),
         (["--report", "--since", "yesterday"], "is no date; write 2026-11-20"),
+        (["--report", "--since", "999999999999w"], "is no date; write 2026-11-20"),
         (["--report", "--by", "week"], "invalid choice"),
         (["--watch", "0"], "is not between 1 and 86400 seconds"),
         (["--timeout", "0"], "is not between 0.001 and 86400 seconds"),

@@ -36,7 +36,8 @@ def plain_line(arguments: Sequence[str]) -> int | None:
     except Exception as error:
         if not hasattr(error, "status"):  # no satchel.Error, whose class is not imported here
             raise
-        print(f"satchel: {getattr(error, 'message', error)}", file=sys.stderr)
+        if sys.stderr is not None:  # closed: print would take standard output
+            print(f"satchel: {getattr(error, 'message', error)}", file=sys.stderr)
         return 2
 
 

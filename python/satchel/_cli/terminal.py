@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,12 @@ class Terminal:
     def painted(self, text: str, colour: str) -> str:
         """The text in a colour, if there are any."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colours and text else text
+
+    def json(self, text: str) -> str:
+        """JSON, whose strings are still right where their characters cannot be encoded."""
+        if self.unicode:
+            return text
+        return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
 
     def bar(self, percent: float, width: int) -> tuple[str, str]:
         """The full and the empty part of a bar."""

@@ -89,7 +89,7 @@ def _show(arguments: argparse.Namespace) -> int:
         except satchel.UsageUnavailable as error:
             return _nothing(error.fault)
     if arguments.json:
-        print(usage.to_json())
+        print(Terminal().json(usage.to_json()))
     else:
         for line in usage_lines(usage, Terminal()):
             print(line)
@@ -152,7 +152,7 @@ def _watched_lines(cascade: satchel.Cascade, terminal: Terminal, as_json: bool) 
         if as_json:
             return [json.dumps({"source": "none", "error": error.fault.code})]
         return [f"nothing is known: {explained(error.fault)}"]
-    return [usage.to_json()] if as_json else usage_lines(usage, terminal)
+    return [terminal.json(usage.to_json())] if as_json else usage_lines(usage, terminal)
 
 
 def _config(path: str) -> dict[str, Any]:

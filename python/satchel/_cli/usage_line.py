@@ -85,7 +85,7 @@ def print_line(options: LineOptions) -> int:
     line = f"usage unknown: {trouble.partition(':')[0]}" if usage is None else _line(usage, fancy)
     try:
         print(line, flush=True)
-        if trouble:
+        if trouble and sys.stderr is not None:  # closed: print would take standard output
             print(f"satchel: {trouble}", file=sys.stderr, flush=True)
     except OSError:  # whoever wanted it is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -24,10 +24,9 @@ def moment(text: str, *, end: bool = False) -> datetime:
 
     A day without a time begins the range, and as its end belongs to it.
     """
-    now = datetime.now().astimezone()
-    if re.fullmatch(r"\d+(\.\d+)?[smhdw]", text.lower()):
-        return now - timedelta(seconds=seconds(text))
     try:
+        if re.fullmatch(r"\d+(\.\d+)?[smhdw]", text.lower()):
+            return datetime.now().astimezone() - timedelta(seconds=seconds(text))
         time = datetime.fromisoformat(text)
         if end and re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
             time += timedelta(days=1)
@@ -76,8 +75,7 @@ def _blocks(report: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]
 
 def _at(text: str) -> str:
     time = parsed_time(text)
-    assert time is not None
-    return time.astimezone().strftime("%Y-%m-%d %H:%M")
+    return text if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _plain(text: str) -> str:

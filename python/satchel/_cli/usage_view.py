@@ -189,11 +189,19 @@ def _source(usage: Usage, terminal: Terminal) -> Iterator[str]:
 
 
 def parsed_time(text: str | None) -> datetime | None:
-    """A time as the library writes it: RFC 3339, UTC, up to nine digits of a second."""
+    """A time as the library writes it: RFC 3339, UTC, up to nine digits of a second.
+
+    None too for one that no local time can be made of: the library knows years that datetime does
+    not, and some say "never" with its first or last one.
+    """
     if text is None:
         return None
     whole, _, fraction = text.rstrip("Z").partition(".")
-    time = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)
+    try:
+        time = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)
+        time.astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
     return time.replace(microsecond=int(fraction[:6].ljust(6, "0"))) if fraction else time
 
 
