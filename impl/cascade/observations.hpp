@@ -26,6 +26,7 @@ class Observations {
 
  private:
   void share(const std::shared_ptr<const Observation>& observation);
+  [[nodiscard]] core::Timestamp now() const { return core::timestamp_of_ns(clock_.unix_ns()); }
 
   KnownFiles& files_;
   core::Clock& clock_;

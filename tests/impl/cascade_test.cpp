@@ -190,6 +190,30 @@ TEST_F(CascadeTest, WhoeverMayNotWaitIsCalledBack) {
   std::mutex mutex;
   std::condition_variable done;
   int answered = 0;
+TEST_F(CascadeTest, WhatIsObservedCountsThoughTheClockWasSetBack) {
+  const auto proxy = open();
+  const auto other = open();
+  observe(*proxy, "0.1");
+  clock_.advance(-3600 * kSecond);
+  observe(*proxy, "0.2");
+  for (Cascade* cascade : {proxy.get(), other.get()}) {
+    const Usage usage = cascade->resolve();
+    ASSERT_EQ(usage.source, UsageSource::kHeaders);
+    EXPECT_EQ(five_hour(usage), 20);
+  }
+  EXPECT_EQ(endpoint_.requests, 0);
+}
+
+TEST_F(CascadeTest, WhatOthersObservedInTheFutureHidesNothing) {
+  const auto proxy = open();
+  const auto other = open();
+  observe(*proxy, "0.2");
+  clock_.advance(3600 * kSecond);
+  observe(*other, "0.1");
+  clock_.advance(-3600 * kSecond);
+  EXPECT_EQ(five_hour(proxy->resolve()), 20);
+}
+
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(cascade->resolve_start([&](std::optional<Usage> usage) {
       const std::lock_guard lock(mutex);
