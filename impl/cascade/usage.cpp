@@ -1,6 +1,7 @@
 #include "cascade/usage.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "cascade/usage_writer.hpp"
 #include "core/json_writer.hpp"
@@ -55,7 +56,12 @@ const char* usage_source_name(UsageSource source) {
 }
 
 std::int64_t age_ns(const Usage& usage) {
-  return std::max<std::int64_t>(core::unix_ns_of(usage.now) - core::unix_ns_of(usage.as_of), 0);
+  std::int64_t age = 0;
+  // The files know times that are further away than nanoseconds can count.
+  if (__builtin_sub_overflow(core::unix_ns_of(usage.now), core::unix_ns_of(usage.as_of), &age)) {
+    age = usage.now < usage.as_of ? 0 : std::numeric_limits<std::int64_t>::max();
+  }
+  return std::max<std::int64_t>(age, 0);
 }
 
 std::string usage_json(const Usage& usage) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -103,6 +104,15 @@ TEST(Resolve, ACacheIsFreshToTheNanosecond) {
   EXPECT_EQ(resolve(script, kFresh).source, UsageSource::kCache);
   script.cached->cached_at.nanos = 500;
   EXPECT_EQ(resolve(script, kFresh).source, UsageSource::kEndpoint);
+}
+
+TEST(Resolve, ACacheFromBeforeTimeIsAsOldAsCanBe) {
+  Script script;
+  script.cached = CacheEntry{{core::kEarliestSecond, 0}, usage_of(1), {}};
+  script.fetched = {UsageError::kNetworkError, {}, nullptr, false, false};
+  const Usage usage = resolve(script, kFresh);
+  EXPECT_EQ(usage.source, UsageSource::kStale);
+  EXPECT_EQ(age_ns(usage), std::numeric_limits<std::int64_t>::max());
 }
 
 TEST(Resolve, ACacheFromTheFutureIsAMiss) {
