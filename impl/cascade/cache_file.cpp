@@ -14,6 +14,8 @@ namespace satchel::cascade {
 namespace {
 
 constexpr std::int64_t kSchemaVersion = 1;
+// What is nested a hundred deep would become megabytes of blanks, more than is ever read again.
+constexpr std::size_t kMostPrettyBytes = std::size_t{512} << 10;
 
 }  // namespace
 
@@ -48,7 +50,9 @@ std::string write_cache_file(const EndpointUsage& usage, core::Timestamp cached_
   out.key("data").begin_object();
   write_usage_members(out, usage);
   out.end_object().key("error").null().end_object();
-  return core::pretty_json(out.take());
+  std::string text = out.take();
+  std::string pretty = core::pretty_json(text);
+  return pretty.size() <= kMostPrettyBytes ? pretty : text;
 }
 
 }  // namespace satchel::cascade

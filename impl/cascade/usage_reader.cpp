@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unordered_map>
 #include <utility>
 
 #include "cascade/serde_members.hpp"
@@ -191,18 +192,26 @@ bool read_known(const JsonValue* members, bool (*read_limits)(JsonValue, ReadUsa
   return read_limits(members[kBucketCount + 1], read);
 }
 
-void keep_unknown(JsonValue key, JsonValue value, EndpointUsage& usage) {
-  std::string storage;
-  const std::string_view name = key.text(storage);
-  auto& kept = usage.unknown_buckets;
-  const auto same = std::find_if(kept.begin(), kept.end(),
-                                 [&](const auto& bucket) { return bucket.first == name; });
-  if (same != kept.end()) {
-    same->second = value.raw();
-  } else {
-    kept.emplace_back(name, value.raw());
+// The last value of a name, at the place of its first. Whoever sends thousands of names must not
+// have them all compared with each other.
+class UnknownBuckets {
+ public:
+  explicit UnknownBuckets(EndpointUsage& usage) : kept_(usage.unknown_buckets) {}
+
+  void keep(JsonValue key, JsonValue value) {
+    std::string storage;
+    const auto [at, added] = places_.try_emplace(std::string(key.text(storage)), kept_.size());
+    if (added) {
+      kept_.emplace_back(at->first, value.raw());
+    } else {
+      kept_[at->second].second = value.raw();
+    }
   }
-}
+
+ private:
+  std::vector<std::pair<std::string, std::string>>& kept_;
+  std::unordered_map<std::string, std::size_t> places_;
+};
 
 constexpr std::array<std::string_view, kBucketCount + 2> kKnown = {
     kBucketNames[0], kBucketNames[1], kBucketNames[2], kBucketNames[3],
@@ -268,8 +277,9 @@ ReadUsage read_endpoint_body(std::string_view body) {
   const auto members = serde_members(tape.root(), kKnown);
   ReadUsage read;
   if (!members || !read_known(members->data(), read_limits_of_wire, read)) return {};
+  UnknownBuckets buckets(*read.usage);
   for (JsonCursor cursor(tape.root()); cursor.valid(); cursor.next()) {
-    if (!is_known(cursor.key())) keep_unknown(cursor.key(), cursor.value(), *read.usage);
+    if (!is_known(cursor.key())) buckets.keep(cursor.key(), cursor.value());
   }
   return read;
 }
@@ -284,8 +294,9 @@ std::optional<EndpointUsage> read_cached_data(JsonValue data) {
   const JsonValue unknown = members->back();
   if (!unknown.exists()) return std::move(read.usage);
   if (!unknown.is_object()) return std::nullopt;
+  UnknownBuckets buckets(*read.usage);
   for (JsonCursor cursor(unknown); cursor.valid(); cursor.next()) {
-    keep_unknown(cursor.key(), cursor.value(), *read.usage);
+    buckets.keep(cursor.key(), cursor.value());
   }
   return std::move(read.usage);
 }

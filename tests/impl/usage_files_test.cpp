@@ -127,6 +127,30 @@ TEST(CacheFile, WhatIsWrittenIsReadBackAndLaidOutAsTheReferenceDoes) {
   EXPECT_FALSE(read->error_code);
 }
 
+TEST(CacheFile, WhatWasReadFromTheEndpointFitsIntoAFileThatIsRead) {
+  std::string deep = R"({"deep":)" + std::string(100, '[') + "1";
+  while (deep.size() < 65'000) deep += ",1";
+  deep += std::string(100, ']') + "}";
+  const ReadUsage read = read_endpoint_body(deep);
+  ASSERT_TRUE(read.usage);
+  const std::string file = write_cache_file(*read.usage, {1'800'000'000, 0});
+  EXPECT_LT(file.size(), std::size_t{1} << 20);
+  const std::optional<CacheEntry> entry = read_cache_file(file);
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->data->unknown_buckets, read.usage->unknown_buckets);
+}
+
+TEST(CacheFile, ManyUnknownMembersAreNotComparedWithEachOther) {
+  constexpr int kMany = 100'000;
+  std::string text = R"({"schema_version":1,"cached_at":"2026-11-20T10:30:00Z","data":)"
+                     R"({"unknown_buckets":{)";
+  for (int i = 0; i < kMany; ++i) text += '"' + std::to_string(i) + "\":1,";
+  const std::optional<CacheEntry> entry = read_cache_file(text + R"("7":2}}})");
+  ASSERT_TRUE(entry);
+  ASSERT_EQ(entry->data->unknown_buckets.size(), kMany);
+  EXPECT_EQ(entry->data->unknown_buckets[7], (std::pair<std::string, std::string>("7", "2")));
+}
+
 TEST(CacheFile, WhatIsNotOfThisSchemaIsAMiss) {
   constexpr const char* kFine = R"({"schema_version":1,"cached_at":"2026-11-20T10:00:00Z"})";
   EXPECT_TRUE(read_cache_file(kFine));
