@@ -148,7 +148,9 @@ class Cascade::Impl {
     }
 
     bool wait_for_turn() override {
+      const std::int64_t begin = core::system_clock().monotonic_ns();
       turn_ = impl_.turns_.wait(deadline_ns_);
+      waited_ns_ = core::system_clock().monotonic_ns() - begin;
       if (turn_ == nullptr) impl_.counters_.turn_not_had();
       return turn_ != nullptr;
     }
@@ -157,11 +159,13 @@ class Cascade::Impl {
     TokenAnswer token() override { return impl_.parts_.credentials->token(); }
     Fetched fetch(const core::Secret& token) override {
       const std::int64_t begin = core::system_clock().monotonic_ns();
-      if (begin >= deadline_ns_) return {UsageError::kTimeout, {}, nullptr, false};
+      const bool short_of_time = waited_ns_ > impl_.timeout_ns_ / 2;
+      if (begin >= deadline_ns_) return {UsageError::kTimeout, {}, nullptr, false, short_of_time};
       FetchTerms terms = impl_.terms_;
       terms.timeout_ns = deadline_ns_ - begin;
       Fetched fetched = fetch_usage(*impl_.parts_.transport, terms, token, now(), impl_.log_);
       fetched.broken_off = fetched.error != UsageError::kNone && impl_.closing_.load();
+      fetched.cut_short = fetched.error == UsageError::kTimeout && short_of_time;
       impl_.counters_.fetched(fetched.error, core::system_clock().monotonic_ns() - begin);
       return fetched;
     }
@@ -179,6 +183,7 @@ class Cascade::Impl {
     Impl& impl_;
     const std::int64_t deadline_ns_;
     std::unique_ptr<FetchTurns::Turn> turn_;
+    std::int64_t waited_ns_ = 0;  // for it
   };
 
   Usage resolve_waiting() {

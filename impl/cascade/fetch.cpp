@@ -29,7 +29,7 @@ core::Secret bearer(const core::Secret& token) {
   return value;
 }
 
-Fetched failed(UsageError error) { return {error, {}, nullptr, false}; }
+Fetched failed(UsageError error) { return {error, {}, nullptr, false, false}; }
 
 Fetched read_answer(const HttpAnswer& answer, core::Log& log) {
   ReadUsage read = read_endpoint_body(answer.body);
@@ -42,8 +42,9 @@ Fetched read_answer(const HttpAnswer& answer, core::Log& log) {
                   " bytes cannot be understood");
     return failed(UsageError::kParseError);
   }
-  return {
-      UsageError::kNone, {}, std::make_shared<const EndpointUsage>(std::move(*read.usage)), false};
+  Fetched fetched;
+  fetched.usage = std::make_shared<const EndpointUsage>(std::move(*read.usage));
+  return fetched;
 }
 
 Fetched interpret(const HttpAnswer& answer, core::Timestamp now, core::Log& log) {

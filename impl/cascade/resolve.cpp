@@ -124,6 +124,12 @@ Usage transcripts_or(ResolveParts& parts, const Known& known, UsageError error) 
   return usage;
 }
 
+// Somebody else had the turn for as long as we may wait, or nearly.
+Usage waited_in_vain(ResolveParts& parts, const Known& known) {
+  if (std::optional<Usage> usage = stale(known, UsageError::kTimeout)) return *usage;
+  return transcripts_or(parts, known, UsageError::kTimeout);
+}
+
 bool is_active(const std::optional<Lock>& lock, Timestamp now) {
   return lock && lock->blocked_until > now.seconds;
 }
@@ -168,6 +174,11 @@ Usage after_fetch(ResolveParts& parts, const Known& known, const Fetched& fetche
     return usage;
   }
   if (fetched.broken_off) return nothing(known, fetched.error);
+  // A lock would keep all of the machine from an endpoint that had no time to answer.
+  if (fetched.cut_short) {
+    parts.end_turn();
+    return waited_in_vain(parts, known);
+  }
   // A peer must not find the cache of a login that is over, and take it for fresh.
   if (is_refusal(fetched.error)) parts.clear_cache();
   parts.write_lock(
@@ -197,10 +208,7 @@ Usage resolve(ResolveParts& parts, std::int64_t fresh_ns) {
   const bool my_turn = parts.wait_for_turn();
   known = look(parts);
   if (std::optional<Usage> usage = without_asking(parts, known, fresh_ns)) return *usage;
-  if (!my_turn) {
-    if (std::optional<Usage> usage = stale(known, UsageError::kTimeout)) return *usage;
-    return transcripts_or(parts, known, UsageError::kTimeout);
-  }
+  if (!my_turn) return waited_in_vain(parts, known);
 
   // Step 4. Credential failures never write a lock: it would only delay the recovery.
   const TokenAnswer token = parts.token();

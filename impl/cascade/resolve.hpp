@@ -28,6 +28,7 @@ struct Fetched {
   std::optional<std::int64_t> retry_after_s;   // of kRateLimited, where the answer said it readably
   std::shared_ptr<const EndpointUsage> usage;  // where there is no error
   bool broken_off = false;                     // we are closing: it says nothing of the endpoint
+  bool cut_short = false;  // others took its time: that it did not come says nothing either
 };
 
 // What the order of steps asks for: lazily, and each of token, fetch and transcripts at most once.

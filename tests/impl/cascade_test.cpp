@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/file.hpp"
 #include "surroundings.hpp"
 
 namespace satchel::cascade {
@@ -28,6 +29,7 @@ class Endpoint {
   std::atomic<int> requests{0};
   std::atomic<int> status{200};
   std::atomic<bool> holding{false};
+  std::atomic<bool> silent{false};
   std::atomic<int> inside{0};
 
   core::Result<core::HttpAnswer> answer(const std::atomic<bool>& stopped) {
@@ -36,6 +38,7 @@ class Endpoint {
     while (holding && !stopped) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     --inside;
     if (stopped) return core::Error{core::Status::kIo, "stopped", 0, 0};
+    if (silent) return core::Error{core::Status::kTimeout, "silent", 0, 0};
     return core::HttpAnswer{
         status, {}, R"({"five_hour":{"utilization":)" + std::to_string(number) + "}}"};
   }
@@ -130,6 +133,28 @@ TEST_F(CascadeTest, NobodyWaitsLongerThanTheTimeout) {
   EXPECT_NE(other->metrics().find("turns_not_had_total 1"), std::string::npos);
 }
 
+TEST_F(CascadeTest, WhoWaitedForOneThatDiedKeepsNobodyFromTheEndpoint) {
+  constexpr std::chrono::milliseconds kTimeout(800);
+  const auto cascade = open(R"({"timeout_ms":800,"transcripts":{"enabled":false}})");
+  endpoint_.silent = true;
+  core::Result<core::UniqueFd> lock = core::open_private_file(scratch_ / "satchel-fetch.lock");
+  ASSERT_TRUE(lock);
+  ASSERT_EQ(core::lock_range(lock->get(), core::LockKind::kExclusive, 0, 1), 0);
+  std::atomic<bool> begun{false};
+  std::thread dying([&] {
+    while (!begun) std::this_thread::yield();
+    std::this_thread::sleep_for(kTimeout * 4 / 5);
+    lock->reset();
+  });
+  begun = true;
+  EXPECT_EQ(cascade->resolve().error, UsageError::kTimeout);
+  dying.join();
+  EXPECT_FALSE(std::filesystem::exists(scratch_ / "usage.lock"));
+  // One that has all of its time does.
+  cascade->resolve();
+  EXPECT_TRUE(std::filesystem::exists(scratch_ / "usage.lock"));
+}
+
 TEST_F(CascadeTest, ObservedHeadersAreSharedAndNeedNoRequest) {
   const auto proxy = open();
   const auto other = open();
@@ -165,6 +190,30 @@ TEST_F(CascadeTest, ObservationsAreWrittenWhenTheyChangeElseOnceASecond) {
   EXPECT_EQ(age(), 0);
 }
 
+TEST_F(CascadeTest, WhatIsObservedCountsThoughTheClockWasSetBack) {
+  const auto proxy = open();
+  const auto other = open();
+  observe(*proxy, "0.1");
+  clock_.advance(-3600 * kSecond);
+  observe(*proxy, "0.2");
+  for (Cascade* cascade : {proxy.get(), other.get()}) {
+    const Usage usage = cascade->resolve();
+    ASSERT_EQ(usage.source, UsageSource::kHeaders);
+    EXPECT_EQ(five_hour(usage), 20);
+  }
+  EXPECT_EQ(endpoint_.requests, 0);
+}
+
+TEST_F(CascadeTest, WhatOthersObservedInTheFutureHidesNothing) {
+  const auto proxy = open();
+  const auto other = open();
+  observe(*proxy, "0.2");
+  clock_.advance(3600 * kSecond);
+  observe(*other, "0.1");
+  clock_.advance(-3600 * kSecond);
+  EXPECT_EQ(five_hour(proxy->resolve()), 20);
+}
+
 TEST_F(CascadeTest, StaleWhileRevalidateAnswersAtOnceAndRefreshesBehind) {
   open()->resolve();
   clock_.advance(181 * kSecond);
@@ -190,30 +239,6 @@ TEST_F(CascadeTest, WhoeverMayNotWaitIsCalledBack) {
   std::mutex mutex;
   std::condition_variable done;
   int answered = 0;
-TEST_F(CascadeTest, WhatIsObservedCountsThoughTheClockWasSetBack) {
-  const auto proxy = open();
-  const auto other = open();
-  observe(*proxy, "0.1");
-  clock_.advance(-3600 * kSecond);
-  observe(*proxy, "0.2");
-  for (Cascade* cascade : {proxy.get(), other.get()}) {
-    const Usage usage = cascade->resolve();
-    ASSERT_EQ(usage.source, UsageSource::kHeaders);
-    EXPECT_EQ(five_hour(usage), 20);
-  }
-  EXPECT_EQ(endpoint_.requests, 0);
-}
-
-TEST_F(CascadeTest, WhatOthersObservedInTheFutureHidesNothing) {
-  const auto proxy = open();
-  const auto other = open();
-  observe(*proxy, "0.2");
-  clock_.advance(3600 * kSecond);
-  observe(*other, "0.1");
-  clock_.advance(-3600 * kSecond);
-  EXPECT_EQ(five_hour(proxy->resolve()), 20);
-}
-
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(cascade->resolve_start([&](std::optional<Usage> usage) {
       const std::lock_guard lock(mutex);

@@ -44,7 +44,7 @@ class Script final : public ResolveParts {
   std::shared_ptr<const Observation> seen;
   bool my_turn = true;
   UsageError token_error = UsageError::kNone;
-  Fetched fetched{UsageError::kNone, {}, usage_of(10), false};
+  Fetched fetched{UsageError::kNone, {}, usage_of(10), false, false};
   std::optional<TokenCounts> transcript_tokens;
   // What another process has done by the time it is our turn.
   std::optional<CacheEntry> cached_meanwhile;
@@ -251,9 +251,20 @@ TEST(Resolve, WhoeverWaitedInVainAsksNobodyAndWritesNothing) {
   EXPECT_EQ(script.calls, (Calls{"turn"}));
 }
 
+TEST(Resolve, AFetchThatOthersLeftNoTimeForKeepsNobodyFromTheEndpoint) {
+  Script script;
+  script.fetched = {UsageError::kTimeout, {}, nullptr, false, true};
+  EXPECT_EQ(resolve(script, kFresh).error, UsageError::kTimeout);
+  EXPECT_EQ(script.calls, (Calls{"turn", "token", "fetch", "end", "transcripts"}));
+  script.calls.clear();
+  script.cached = entry_of_age(1000);
+  EXPECT_EQ(resolve(script, kFresh).source, UsageSource::kStale);
+  EXPECT_EQ(script.calls, (Calls{"turn", "token", "fetch", "end"}));
+}
+
 TEST(Resolve, AFetchThatWasBrokenOffSaysNothingOfTheEndpoint) {
   Script script;
-  script.fetched = {UsageError::kNetworkError, {}, nullptr, true};
+  script.fetched = {UsageError::kNetworkError, {}, nullptr, true, false};
   EXPECT_EQ(resolve(script, kFresh).source, UsageSource::kNone);
   EXPECT_EQ(script.calls, (Calls{"turn", "token", "fetch"}));
 }
