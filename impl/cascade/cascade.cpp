@@ -195,12 +195,20 @@ class Cascade::Impl {
     Steps steps(*this);
     AtOnce at_once = cascade::resolve_at_once(steps, fresh_ns_);
     if (!at_once.usage) return cascade::resolve(steps, fresh_ns_);
-    if (at_once.refresh) waiting_.refresh();
+    if (at_once.refresh && !waiting_.refresh()) say_not_refreshed();
     return std::move(*at_once.usage);
+  }
+
+  void say_not_refreshed() {
+    std::uint64_t suppressed = 0;
+    if (!not_refreshed_.due(clock_.monotonic_ns(), &suppressed)) return;
+    log_.write(core::LogLevel::kWarn, "cascade.fetch",
+               "the system has no thread to refresh what is stale; tried again with each question");
   }
 
   core::Clock& clock_;
   core::Log& log_;
+  core::LogOnce not_refreshed_{60 * core::kNanosPerSecond};
   const std::int64_t timeout_ns_;
   const std::int64_t fresh_ns_;
   const bool stale_while_revalidate_;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "core/library_thread.hpp"
@@ -25,14 +26,19 @@ bool Waiting::add(Done done) {
   return true;
 }
 
-void Waiting::refresh() {
+bool Waiting::refresh() {
   {
     const std::lock_guard lock(mutex_);
-    if (stopping_) return;
-    start();
+    if (stopping_) return true;
+    try {
+      start();
+    } catch (const std::system_error&) {
+      return false;
+    }
     refresh_ = true;
   }
   wake_.notify_one();
+  return true;
 }
 
 void Waiting::stop() {

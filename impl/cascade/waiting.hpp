@@ -26,8 +26,8 @@ class Waiting {
 
   // Any thread. False: too many wait already, or it was stopped.
   bool add(Done done);
-  // Resolves soon, for nobody.
-  void refresh();
+  // Resolves soon, for nobody. False: the system has no thread for it.
+  bool refresh();
   // Lets the resolve under way end; whoever still waits gets nullopt, on this thread.
   void stop();
 

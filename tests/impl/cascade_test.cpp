@@ -2,6 +2,7 @@
 #include "cascade/cascade.hpp"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -227,6 +228,25 @@ TEST_F(CascadeTest, StaleWhileRevalidateAnswersAtOnceAndRefreshesBehind) {
   endpoint_.holding = false;
   ASSERT_TRUE(core::eventually([&] { return cascade->resolve().source == UsageSource::kCache; }));
   EXPECT_EQ(endpoint_.requests, 2);
+}
+
+TEST_F(CascadeTest, WhereNoThreadIsToBeHadStaleDataIsServedAllTheSame) {
+  open()->resolve();
+  clock_.advance(181 * kSecond);
+  const auto cascade = open(R"({"stale_while_revalidate":true})");
+  pthread_attr_t usual;
+  pthread_attr_t impossible;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_getattr_default_np(&impossible), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&impossible, std::size_t{1} << 47), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&impossible), 0);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(cascade->resolve().source, UsageSource::kStale);
+  }
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+  EXPECT_EQ(log_.count("no thread"), 1U);
+  EXPECT_EQ(cascade->resolve().source, UsageSource::kStale);
+  EXPECT_TRUE(core::eventually([&] { return cascade->resolve().source == UsageSource::kCache; }));
 }
 
 TEST_F(CascadeTest, WithoutAnythingStaleItWaits) {
