@@ -64,7 +64,7 @@ class Tree:
     def change(self) -> str:
         """Does one thing to it, and says what."""
         ways = [*[self._append] * 8, *[self._add] * 6, self._truncate, self._replace, self._delete]
-        ways += [self._rename, self._touch, self._half_a_line, self._other_files]
+        ways += [self._rename, self._touch, self._half_a_line, self._other_files, self._rewrite]
         way = self._chance.choice(ways)
         return f"{way.__name__.strip('_')} {way()}"
 
@@ -117,6 +117,17 @@ class Tree:
         other = path.with_suffix(".new")
         other.write_bytes(self._lines())
         other.rename(path)
+        return str(path)
+
+    def _rewrite(self) -> str:
+        """One of its lines, in place; and it grows."""
+        path = self._any_file()
+        if path is None:
+            return "nothing"
+        lines = path.read_bytes().splitlines(keepends=True)
+        if lines:
+            lines[self._chance.randrange(len(lines))] = self._line() + b"\n"
+        path.write_bytes(b"".join(lines) + self._lines())
         return str(path)
 
     def _rename(self) -> str:
