@@ -1,6 +1,8 @@
 #include "boundary.hpp"
 
-#include <cstdio>
+#include <exception>
+#include <new>
+#include <system_error>
 
 #include "core/text.hpp"
 
@@ -11,17 +13,46 @@ using core::Ok;
 using core::Result;
 using core::Status;
 
-void report(satchel_error* error, const Error& what) noexcept {
+namespace {
+
+void fill(satchel_error* error, Status status, std::int32_t os_errno, std::int32_t reason,
+          std::string_view message) noexcept {
   if (error == nullptr || error->struct_size < sizeof(satchel_error)) return;
-  error->status = static_cast<satchel_status>(what.status);
-  error->os_errno = what.os_errno;
-  error->reason = what.reason;
+  error->status = static_cast<satchel_status>(status);
+  error->os_errno = os_errno;
+  error->reason = reason;
   error->reserved = 0;
-  std::string_view message = what.message;
   if (message.empty()) message = satchel_status_name(error->status);
   message = core::cut_at_character(message, sizeof(error->message) - 1);
   std::memcpy(error->message, message.data(), message.size());
   error->message[message.size()] = '\0';
+}
+
+satchel_status answer_exception(satchel_error* error, Status status, std::string_view message = {},
+                                int os_errno = 0) noexcept {
+  fill(error, status, os_errno, 0, message);
+  return static_cast<satchel_status>(status);
+}
+
+}  // namespace
+
+void report(satchel_error* error, const Error& what) noexcept {
+  fill(error, what.status, what.os_errno, what.reason, what.message);
+}
+
+satchel_status caught(satchel_error* error) noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return answer_exception(error, Status::kMemory);
+  } catch (const std::system_error& refused) {
+    // A thread could not be started: the host's process has as many as it may.
+    return answer_exception(error, Status::kIo, refused.what(), refused.code().value());
+  } catch (const std::exception& defect) {
+    return answer_exception(error, Status::kInternal, defect.what());
+  } catch (...) {
+    return answer_exception(error, Status::kInternal);
+  }
 }
 
 Error argument_error(const char* what, const char* why) {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
-#include <exception>
 #include <memory>
-#include <new>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +20,8 @@
 namespace satchel::abi {
 
 void report(satchel_error* error, const core::Error& what) noexcept;
+// The same for the exception that is being handled. Needs no memory: there may be none.
+satchel_status caught(satchel_error* error) noexcept;
 
 // Runs `body`, which returns Result<Status>; nothing escapes.
 template <class Body>
@@ -29,15 +31,8 @@ satchel_status guarded(satchel_error* error, Body&& body) noexcept {
     if (result.ok()) return static_cast<satchel_status>(*result);
     report(error, result.error());
     return static_cast<satchel_status>(result.error().status);
-  } catch (const std::bad_alloc&) {
-    report(error, {core::Status::kMemory, {}, 0, 0});
-    return SATCHEL_ERR_MEMORY;
-  } catch (const std::exception& defect) {
-    report(error, {core::Status::kInternal, defect.what(), 0, 0});
-    return SATCHEL_ERR_INTERNAL;
   } catch (...) {
-    report(error, {core::Status::kInternal, {}, 0, 0});
-    return SATCHEL_ERR_INTERNAL;
+    return caught(error);
   }
 }
 
@@ -70,6 +65,16 @@ void fill_output_struct(T* data, T now) {
 
 // Bytes of the caller: NULL only with length 0.
 core::Result<std::string_view> bytes_of(const char* data, std::size_t len, const char* name);
+
+// Items of the caller, likewise.
+template <class T>
+core::Result<std::span<const T>> items_of(const T* items, std::size_t count, const char* name) {
+  if (items == nullptr && count != 0) return argument_error(name, "is NULL with a count");
+  if (count > static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T)) {
+    return argument_error(name, "has a count that no array can have");
+  }
+  return std::span<const T>(items, count);
+}
 
 // An answer that is no error, with its reason for the caller; empty: the status says it all.
 core::Status answer(satchel_error* error, core::Status status, std::string why = {});

@@ -56,15 +56,17 @@ satchel_status with_cascade(satchel_cascade* cascade, satchel_error* error, Use 
 }
 
 Result<std::vector<HeaderView>> read_headers(const satchel_http_header* headers, size_t count) {
-  if (headers == nullptr && count != 0) return abi::argument_error("headers", "is NULL");
+  const Result<std::span<const satchel_http_header>> given =
+      abi::items_of(headers, count, "headers");
+  if (!given) return given.error();
   std::vector<HeaderView> read;
   read.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
+  for (const satchel_http_header& header : *given) {
     const Result<std::string_view> name =
-        abi::bytes_of(headers[i].name.data, headers[i].name.len, "headers.name");
+        abi::bytes_of(header.name.data, header.name.len, "headers.name");
     if (!name) return name.error();
     const Result<std::string_view> value =
-        abi::bytes_of(headers[i].value.data, headers[i].value.len, "headers.value");
+        abi::bytes_of(header.value.data, header.value.len, "headers.value");
     if (!value) return value.error();
     read.emplace_back(*name, *value);
   }

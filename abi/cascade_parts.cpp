@@ -157,13 +157,13 @@ Result<std::string> read_directory(const satchel_view& view, const char* name) {
 }
 
 Result<void> read_config_dirs(const satchel_cascade_parts& parts, std::vector<std::string>& dirs) {
-  if (parts.config_dirs == nullptr) {
-    if (parts.config_dir_count != 0) return argument_error("config_dirs", "is NULL with a count");
-    return Ok{};
-  }
+  const Result<std::span<const satchel_view>> given =
+      items_of(parts.config_dirs, parts.config_dir_count, "config_dirs");
+  if (!given) return given.error();
+  if (parts.config_dirs == nullptr) return Ok{};
   dirs.clear();
-  for (std::size_t i = 0; i < parts.config_dir_count; ++i) {
-    Result<std::string> dir = read_directory(parts.config_dirs[i], "config_dirs");
+  for (const satchel_view& view : *given) {
+    Result<std::string> dir = read_directory(view, "config_dirs");
     if (!dir) return dir.take_error();
     if (dir->empty()) return argument_error("config_dirs", "holds an empty path");
     dirs.push_back(std::move(*dir));

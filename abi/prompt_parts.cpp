@@ -298,8 +298,9 @@ satchel_status satchel_counts_set(satchel_counts_answer* answer, const uint32_t*
                                   size_t count) {
   return abi::guarded(nullptr, [&]() -> Result<Status> {
     if (answer == nullptr) return abi::argument_error("answer", "is NULL");
-    if (cumulative == nullptr && count != 0) return abi::argument_error("cumulative", "is NULL");
-    answer->cumulative.assign(cumulative, cumulative + count);
+    const Result<std::span<const uint32_t>> given = abi::items_of(cumulative, count, "cumulative");
+    if (!given) return given.error();
+    answer->cumulative.assign(given->begin(), given->end());
     return Status::kOk;
   });
 }
@@ -308,13 +309,12 @@ satchel_status satchel_render_set(satchel_render_answer* answer, uint32_t total,
                                   const int64_t* prefix_counts, size_t count) {
   return abi::guarded(nullptr, [&]() -> Result<Status> {
     if (answer == nullptr) return abi::argument_error("answer", "is NULL");
-    if (prefix_counts == nullptr && count != 0) {
-      return abi::argument_error("prefix_counts", "is NULL");
-    }
+    const Result<std::span<const int64_t>> all =
+        abi::items_of(prefix_counts, count, "prefix_counts");
+    if (!all) return all.error();
     RenderCounts counts;
     counts.total = total;
-    for (size_t i = 0; i < count; ++i) {
-      const int64_t given = prefix_counts[i];
+    for (const int64_t given : *all) {
       if (given < SATCHEL_NOT_COUNTED || given > std::numeric_limits<std::uint32_t>::max()) {
         return abi::argument_error("prefix_counts", "holds what is no count of tokens");
       }

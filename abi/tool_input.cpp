@@ -22,7 +22,7 @@ std::string element(const char* array, std::size_t index, const char* member = "
 
 // The names of elements are made where one is wrong, and not for each that is right.
 Result<std::vector<Root>> read_roots(const satchel_root* roots, std::size_t count) {
-  if (roots == nullptr && count != 0) return argument_error("roots", "is NULL with a count");
+  if (const auto given = items_of(roots, count, "roots"); !given) return given.error();
   std::vector<Root> read;
   for (std::size_t i = 0; i < count; ++i) {
     const satchel_view& path = roots[i].path;
@@ -41,8 +41,7 @@ Result<std::vector<Root>> read_roots(const satchel_root* roots, std::size_t coun
 }
 
 Result<std::vector<std::string>> read_upstreams(const satchel_view* upstreams, std::size_t count) {
-  if (upstreams == nullptr && count != 0)
-    return argument_error("upstreams", "is NULL with a count");
+  if (const auto given = items_of(upstreams, count, "upstreams"); !given) return given.error();
   std::vector<std::string> read;
   for (std::size_t i = 0; i < count; ++i) {
     const satchel_view& upstream = upstreams[i];

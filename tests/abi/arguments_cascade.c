@@ -257,12 +257,17 @@ static void null_with_a_length_is_refused(void) {
   parts.config_dir_count = 2;
   CHECK_ERROR(refused, "config_dirs",
               satchel_cascade_open(library, &parts, NULL, 0, &opened, &error));
+  parts.config_dir_count = SIZE_MAX;
+  CHECK_ERROR(refused, "config_dirs",
+              satchel_cascade_open(library, &parts, NULL, 0, &opened, &error));
+  parts.config_dir_count = 2;
   dirs[1].len = 0; /* an empty path is none */
   CHECK_ERROR(refused, "config_dirs",
               satchel_cascade_open(library, &parts, NULL, 0, &opened, &error));
   CHECK(opened == NULL);
 
   CHECK_ERROR(refused, "headers", satchel_cascade_observe(cascade, NULL, 1, &error));
+  CHECK_ERROR(refused, "headers", satchel_cascade_observe(cascade, &header, SIZE_MAX, &error));
   CHECK_ERROR(refused, "headers.name", satchel_cascade_observe(cascade, &header, 1, &error));
   header.name = sample_view("anthropic-ratelimit-unified-5h-utilization");
   header.value.data = NULL;

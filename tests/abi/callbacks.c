@@ -95,6 +95,7 @@ static satchel_status answer_counts(void* user, const char* model, size_t model_
   come_in('t');
   if (script.tokenize != SATCHEL_OK) return script.tokenize;
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_counts_set(answer, NULL, 1));
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_counts_set(answer, cumulative, SIZE_MAX));
   return satchel_counts_set(answer, cumulative,
                             script.counts == SIZE_MAX ? segment_count : script.counts);
 }

@@ -45,6 +45,7 @@ static void refuse_wrong_answers(satchel_render_answer* answer) {
   const int64_t low = -2;
   const int64_t high = (int64_t)UINT32_MAX + 1;
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_render_set(answer, 1, NULL, 1));
+  CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_render_set(answer, 1, &low, SIZE_MAX));
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_render_set(answer, 1, &low, 1));
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_render_set(answer, 1, &high, 1));
   CHECK_STATUS(SATCHEL_ERR_ARGUMENT, satchel_render_fail(answer, 0));
