@@ -61,7 +61,7 @@ std::optional<Remote::Fetched> Remote::fetch(const Key& key) {
     ++counters_.remote_unasked;
     return std::nullopt;
   }
-  Result<std::optional<RemoteEntry>> entry = store_->fetch(key);
+  Result<std::optional<RemoteEntry>> entry = ask(key);
   if (!entry && entry.error().status == Status::kBusy) {
     // All our connections are in use: that says nothing about the remote.
     ++counters_.remote_unasked;
@@ -90,6 +90,15 @@ std::optional<Remote::Fetched> Remote::fetch(const Key& key) {
   }
   fetched.entry = std::move(**entry);
   return fetched;
+}
+
+Result<std::optional<RemoteEntry>> Remote::ask(const Key& key) {
+  try {
+    return store_->fetch(key);
+  } catch (const std::bad_alloc&) {
+    health_.not_asked();
+    throw;
+  }
 }
 
 bool Remote::admit(const Fetched& fetched, const std::function<void()>& use) {
@@ -166,6 +175,7 @@ void Remote::work() {
     try {
       finished = done(job);
     } catch (const std::bad_alloc&) {
+      health_.not_asked();
       finished = job.what == What::kSend;
       if (finished) ++counters_.remote_dropped;
     }

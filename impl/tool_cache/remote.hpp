@@ -95,6 +95,8 @@ class Remote {
     Key key;
   };
 
+  // After health_.may_ask().
+  core::Result<std::optional<RemoteEntry>> ask(const Key& key);
   void add(Job job);
   void work();
   // False: to be tried again.

@@ -22,7 +22,8 @@ class RemoteHealth {
   RemoteHealth(std::string name, core::Clock& clock, core::Log& log)
       : name_(std::move(name)), clock_(clock), complaint_("tool_cache.remote", clock, log) {}
 
-  // True: ask, and say one of the three below afterwards.
+  // True: ask, and say one of the three below afterwards, also where an exception ended it: nobody
+  // else tries until then.
   bool may_ask();
   void answered();
   void failed(const core::Error& why);
