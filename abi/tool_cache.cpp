@@ -126,6 +126,13 @@ satchel_status satchel_tool_cache_open(satchel_library* library, const satchel_t
 }
 
 satchel_status satchel_tool_cache_close(satchel_tool_cache** cache) {
+  if (cache != nullptr) {
+    // Whoever waits inside would otherwise be waited for until his time is over.
+    Pin pin;
+    if (pin.acquire_outermost(*cache, HandleType::kToolCache) == Status::kOk) {
+      pin.object<OpenToolCache>().engine->break_off();
+    }
+  }
   return abi::close_and_forget(cache, HandleType::kToolCache);
 }
 

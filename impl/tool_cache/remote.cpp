@@ -258,8 +258,14 @@ void Remote::take(const Error* error) {
 
 bool Remote::flush(std::chrono::steady_clock::time_point until) {
   std::unique_lock lock(mutex_);
-  idle_.wait_until(lock, until, [&] { return stopping_ || jobs_.empty(); });
+  idle_.wait_until(lock, until, [&] { return breaking_off_ || stopping_ || jobs_.empty(); });
   return jobs_.empty();
+}
+
+void Remote::break_off() {
+  const std::lock_guard lock(mutex_);
+  breaking_off_ = true;
+  idle_.notify_all();
 }
 
 void Remote::shut_down() {

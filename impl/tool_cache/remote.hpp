@@ -85,6 +85,8 @@ class Remote {
 
   // Waits until everything was passed on or given up; false: not done by then.
   bool flush(std::chrono::steady_clock::time_point until);
+  // Nobody waits in flush() any more.
+  void break_off();
   // Passes on what waits, for a moment, if the remote answers; then ends the thread.
   void shut_down();
 
@@ -127,6 +129,7 @@ class Remote {
   std::deque<Job> jobs_;  // the first stays until it was done
   std::size_t invalidations_ = 0;
   bool stopping_ = false;
+  bool breaking_off_ = false;
   std::thread thread_;
 };
 

@@ -121,6 +121,7 @@ Result<std::unique_ptr<ToolCache>> ToolCache::open(Place place, Config config, c
   return std::unique_ptr<ToolCache>(new ToolCache(std::move(*impl)));
 }
 
+void ToolCache::break_off() { impl_->break_off(); }
 void ToolCache::shut_down() { impl_->shut_down(); }
 
 Result<Found> ToolCache::lookup(const Key& key) { return impl_->lookup(key); }

@@ -127,6 +127,9 @@ class ToolCache {
   void record(std::string_view tool, std::string_view outcome, std::uint64_t duration_us,
               std::string_view args_summary, std::string_view reason);
 
+  // Whoever waits in a call, for another's lease or for what runs in the background, returns soon.
+  // For closing, which waits for the calls; nothing but shut_down() may follow.
+  void break_off();
   // Stops the background thread and gives back what outside is held; calls may not follow. Results
   // stay readable.
   void shut_down();

@@ -45,6 +45,7 @@ class ToolCache::Impl : public std::enable_shared_from_this<ToolCache::Impl> {
   ~Impl() { shut_down(); }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
+  void break_off();
   void shut_down();
 
   // ------------------------------------------------------------------ revalidate.cpp
@@ -142,6 +143,7 @@ class ToolCache::Impl : public std::enable_shared_from_this<ToolCache::Impl> {
   std::size_t unsettled_ = 0;  // fingerprints that wait, after the last pass
   bool soon_ = false;
   bool stopping_ = false;
+  bool breaking_off_ = false;
   std::atomic<std::uint64_t> hashed_seen_{0};
   std::int64_t next_sweep_ns_ = 0;
   std::thread thread_;

@@ -82,15 +82,15 @@ bool ToolCache::Impl::flush(std::int64_t timeout_ns) {
   for (;;) {
     const std::uint64_t wanted = ++passes_wanted_;
     wake_.notify_all();
-    const bool done =
-        pass_done_.wait_until(lock, deadline, [&] { return stopping_ || passes_done_ >= wanted; });
-    if (!done || stopping_) return false;
+    const bool done = pass_done_.wait_until(
+        lock, deadline, [&] { return breaking_off_ || passes_done_ >= wanted; });
+    if (!done || breaking_off_) return false;
     if (unsettled_ == 0) {
       lock.unlock();
       return remote_ == nullptr || remote_->flush(deadline);
     }
     if (wake_.wait_until(lock, std::min(deadline, std::chrono::steady_clock::now() + kSoon),
-                         [&] { return stopping_; })) {
+                         [&] { return breaking_off_; })) {
       return false;
     }
     if (std::chrono::steady_clock::now() >= deadline) return false;
@@ -160,16 +160,25 @@ void ToolCache::Impl::maintain() {
   }
 }
 
-void ToolCache::Impl::shut_down() {
+void ToolCache::Impl::break_off() {
   {
     const std::lock_guard lock(mutex_);
-    if (stopping_) return;
-    stopping_ = true;
+    breaking_off_ = true;
     wake_.notify_all();
     pass_done_.notify_all();
   }
   if (leases_ != nullptr) leases_->stop();
   if (index_ != nullptr) index_->cancel();
+  if (remote_ != nullptr) remote_->break_off();
+}
+
+void ToolCache::Impl::shut_down() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+  }
+  break_off();
   if (thread_.joinable()) thread_.join();
   if (remote_ != nullptr) remote_->shut_down();
   try {

@@ -2,6 +2,7 @@
  * sanitizer watches; the checks here are on statuses and on what is served. */
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 
 #include "check.h"
 #include "tool_memory_store.h"
@@ -295,6 +296,63 @@ static void a_cache_is_closed_while_threads_are_inside(void) {
   }
 }
 
+/* ------------------------------------------------------------------ closed while threads wait */
+
+static void* wait_for_a_lease(void* handle) {
+  satchel_error error = SATCHEL_ERROR_INIT;
+  satchel_tool_call call = tool_call("read", NULL, 0);
+  satchel_tool_result* result = NULL;
+  satchel_tool_lease* lease = NULL;
+  call.wait_ms = 10 * 60 * 1000;
+  CHECK_STATUS(SATCHEL_WAIT,
+               satchel_tool_get_or_begin(handle, KEY_D, &call, &result, &lease, &error));
+  CHECK(result == NULL && lease == NULL);
+  return NULL;
+}
+
+/* The remote is not there, so that what was invalidated waits for it. */
+static void* wait_for_the_remote(void* handle) {
+  satchel_error error = SATCHEL_ERROR_INIT;
+  const satchel_status status = satchel_tool_cache_flush(handle, 10 * 60 * 1000, &error);
+  CHECK(status == SATCHEL_ERR_TIMEOUT || status == SATCHEL_ERR_HANDLE);
+  return NULL;
+}
+
+static int is_waited_for(satchel_tool_cache* handle) {
+  satchel_error error = SATCHEL_ERROR_INIT;
+  satchel_buffer metrics = SATCHEL_BUFFER_INIT;
+  int waited = 0;
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_metrics(handle, &metrics, &error));
+  waited = sample_holds(metrics.data, metrics.len, "\nsatchel_tool_cache_waits_total 1\n");
+  satchel_buffer_free(&metrics);
+  return waited;
+}
+
+static void closing_does_not_wait_for_those_who_wait(void) {
+  static const char config[] =
+      "{\"remote\":{\"kind\":\"http\",\"url\":\"http://127.0.0.1:1\",\"token\":\"t\"}}";
+  satchel_error error = SATCHEL_ERROR_INIT;
+  const satchel_tool_call call = tool_call("read", NULL, 0);
+  satchel_tool_cache* closing = NULL;
+  satchel_tool_result* result = NULL;
+  satchel_tool_lease* lease = NULL;
+  pthread_t threads[2];
+  const time_t began = time(NULL);
+  CHECK_STATUS(SATCHEL_OK, tool_open(library, directory, config, &closing, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_mark_dirty(closing, KEY_B, &error));
+  CHECK_STATUS(SATCHEL_LEASED,
+               satchel_tool_get_or_begin(closing, KEY_D, &call, &result, &lease, &error));
+  pthread_create(&threads[0], NULL, wait_for_a_lease, closing);
+  pthread_create(&threads[1], NULL, wait_for_the_remote, closing);
+  while (!is_waited_for(closing)) sched_yield();
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&closing));
+  pthread_join(threads[0], NULL);
+  pthread_join(threads[1], NULL);
+  CHECK(time(NULL) - began < 5 * 60);
+  CHECK_STATUS(SATCHEL_ERR_HANDLE, satchel_tool_lease_abandon(lease, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_lease_free(&lease));
+}
+
 int main(void) {
   static struct memory_store store;
   const satchel_tool_store table = memory_table(&store);
@@ -315,6 +373,7 @@ int main(void) {
   memory_clear(&store);
 
   a_cache_is_closed_while_threads_are_inside();
+  closing_does_not_wait_for_those_who_wait();
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
   sample_remove_directory(directory);
   return check_summary();
