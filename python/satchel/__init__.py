@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from ._usage import Tokens, Usage, UsageSource, Window
     from ._usage_filter import CacheUsage, UsageFilter
 
+_core.require_main_interpreter()  # CPython copies a module for others that it knows already
 __version__ = _core.version
 
 __all__ = [

@@ -29,12 +29,16 @@ from conftest import *
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs a program that imports what these tests import, to its end."""
+    return run_in_a_fresh_python(PREAMBLE + textwrap.dedent(code), *arguments)
+
+
+def run_in_a_fresh_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             sys.executable,
             "-Wignore::DeprecationWarning",  # newer Pythons warn of a fork beside threads
             "-c",
-            PREAMBLE + textwrap.dedent(code),
+            textwrap.dedent(code),
             *map(str, arguments),
         ],
         check=False,
@@ -321,3 +325,19 @@ def test_a_cache_dropped_in_its_own_callback_is_closed_at_exit(tmp_path: Path) -
         tmp_path / "index",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "dropped\nreleased\n", "")
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first", "after the main one"])
+def test_another_interpreter_is_refused(known: bool) -> None:
+    interpreters = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    done = run_in_a_fresh_python(
+        f"""
+        import {interpreters} as interpreters
+        {"import satchel" if known else ""}
+        failure = interpreters.run_string(interpreters.create(), "import satchel")
+        if failure is not None:
+            raise RuntimeError(failure)
+        """
+    )
+    assert "satchel works in the main interpreter of a process only" in done.stderr
+    assert done.returncode == 1
