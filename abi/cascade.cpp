@@ -176,7 +176,7 @@ satchel_status satchel_cascade_observe(satchel_cascade* cascade, const satchel_h
   return with_cascade(cascade, error, [&](Cascade& engine) -> Result<Status> {
     const Result<std::vector<HeaderView>> read = read_headers(headers, count);
     if (!read) return read.error();
-    return engine.observe(*read) ? Status::kOk : Status::kUnchanged;
+    return abi::answer(error, engine.observe(*read) ? Status::kOk : Status::kUnchanged);
   });
 }
 

@@ -204,7 +204,7 @@ satchel_status satchel_prompt_forward(satchel_prompt_cache* cache, const char* b
                      const bool had = json && prompt_cache::edit_forwarded_body(
                                                   tape.root(), policy.telemetry, edits);
                      if (had_markers != nullptr) *had_markers = had ? 1 : 0;
-                     if (edits.empty()) return Status::kUnchanged;
+                     if (edits.empty()) return abi::answer(error, Status::kUnchanged);
                      std::string edited;
                      edits.apply(bytes, edited);
                      abi::fill_buffer(out, std::move(edited));
@@ -225,11 +225,12 @@ satchel_status satchel_query_breakpoint(const char* target, size_t target_len, s
     }
     switch (query.kind) {
       case QueryBreakpoint::Kind::kAbsent:
-        return Status::kUnchanged;
+        return abi::answer(error, Status::kUnchanged);
       case QueryBreakpoint::Kind::kMarker:
         return Status::kOk;
       case QueryBreakpoint::Kind::kInvalid:
-        return Status::kRejected;
+        return abi::answer(error, Status::kRejected,
+                           "the value of cacheBreakpoint is not supported");
     }
     return Status::kInternal;
   });
@@ -244,7 +245,9 @@ satchel_status satchel_query_mark(const char* body, size_t body_len, satchel_buf
     JsonTape tape;
     if (Result<void> read = read_json(tape, *bytes); !read) return read.take_error();
     JsonEdits edits;
-    if (!prompt_cache::edit_query_marker(tape.root(), edits)) return Status::kUnchanged;
+    if (!prompt_cache::edit_query_marker(tape.root(), edits)) {
+      return abi::answer(error, Status::kUnchanged);
+    }
     std::string edited;
     edits.apply(*bytes, edited);
     abi::fill_buffer(out, std::move(edited));

@@ -109,11 +109,11 @@ Result<std::string_view> who_asks(const satchel_request_head& head) {
   return prompt_cache::bearer_token(*header);
 }
 
-Result<Status> answer(const Request& request, const Result<std::string_view>& bytes,
-                      satchel_view* out) {
+Result<Status> give(const Request& request, const Result<std::string_view>& bytes,
+                    satchel_view* out, satchel_error* error) {
   if (!bytes) return bytes.error();
   *out = abi::view_of(*bytes);
-  return request.pending() ? Status::kPending : Status::kOk;
+  return abi::answer(error, request.pending() ? Status::kPending : Status::kOk);
 }
 
 satchel_status status_of(Classification::End end) {
@@ -163,7 +163,9 @@ satchel_status satchel_request_new(satchel_prompt_cache* cache, const satchel_re
     const Result<std::string_view> target =
         abi::bytes_of(head->target.data, head->target.len, "target");
     if (!target) return target.error();
-    if (!prompt_cache::is_cacheable(*method, *target)) return Status::kPassThrough;
+    if (!prompt_cache::is_cacheable(*method, *target)) {
+      return abi::answer(error, Status::kPassThrough);
+    }
     const Result<std::string_view> principal =
         abi::bytes_of(head->principal.data, head->principal.len, "principal");
     if (!principal) return principal.error();
@@ -200,7 +202,7 @@ satchel_status satchel_request_body(satchel_request* request, const char* body, 
       case Forward::Kind::kSend:
         return Status::kOk;
       case Forward::Kind::kPassThrough:
-        return Status::kPassThrough;
+        return abi::answer(error, Status::kPassThrough);
       case Forward::Kind::kReject:
         forward->content_type = {kJson, sizeof kJson - 1};
         abi::report(error, made->error);
@@ -275,7 +277,7 @@ satchel_status satchel_request_write(satchel_request* request, const char* data,
     *out = {nullptr, 0};
     const Result<std::string_view> bytes = abi::bytes_of(data, len, "data");
     if (!bytes) return bytes.error();
-    return answer(open.request, open.request.write(*bytes), out);
+    return give(open.request, open.request.write(*bytes), out, error);
   });
 }
 
@@ -284,7 +286,7 @@ satchel_status satchel_request_end(satchel_request* request, satchel_view* out,
   return with_request(request, error, [&](OpenRequest& open) -> Result<Status> {
     if (out == nullptr) return abi::argument_error("out", "is NULL");
     *out = {nullptr, 0};
-    return answer(open.request, open.request.end(), out);
+    return give(open.request, open.request.end(), out, error);
   });
 }
 

@@ -467,6 +467,30 @@ static void zero_lengths_are_fine(void) {
   CHECK_STATUS(SATCHEL_OK, satchel_outcome_free(&classified));
 }
 
+/* What is no error fills satchel_error all the same: a host that logs it must not find the last
+ * call's there. */
+static void answers_are_told_in_the_error_too(void) {
+  static const char plain[] = "{\"model\":\"m\",\"messages\":[]}";
+  satchel_request_head head = SATCHEL_REQUEST_HEAD_INIT;
+  satchel_request* begun = NULL;
+  satchel_forward forward = SATCHEL_FORWARD_INIT;
+  satchel_buffer buffer = SATCHEL_BUFFER_INIT;
+  CHECK_ERROR(SATCHEL_PASS_THROUGH, "PASS_THROUGH",
+              satchel_request_new(cache, &head, &begun, &error));
+  head = sample_head("p");
+  CHECK_STATUS(SATCHEL_OK, satchel_request_new(cache, &head, &begun, &error));
+  CHECK_ERROR(SATCHEL_PASS_THROUGH, "PASS_THROUGH",
+              satchel_request_body(begun, LITERAL("no JSON"), &forward, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_request_free(&begun));
+  CHECK_ERROR(SATCHEL_UNCHANGED, "UNCHANGED",
+              satchel_prompt_forward(cache, plain, sizeof plain - 1, &buffer, NULL, &error));
+  CHECK_ERROR(SATCHEL_UNCHANGED, "UNCHANGED", satchel_query_mark(LITERAL("[]"), &buffer, &error));
+  CHECK_ERROR(SATCHEL_UNCHANGED, "UNCHANGED",
+              satchel_query_breakpoint(LITERAL("/x"), NULL, NULL, &error));
+  CHECK_ERROR(SATCHEL_REJECTED, "cacheBreakpoint",
+              satchel_query_breakpoint(LITERAL("/x?cacheBreakpoint=y"), NULL, NULL, &error));
+}
+
 static void an_index_out_of_range_is_refused(void) {
   satchel_block block = SATCHEL_BLOCK_INIT;
   satchel_breakpoint breakpoint = SATCHEL_BREAKPOINT_INIT;
@@ -557,6 +581,7 @@ int main(void) {
   null_results_and_null_with_a_length_are_refused();
   impossible_lengths_are_refused();
   zero_lengths_are_fine();
+  answers_are_told_in_the_error_too();
   an_index_out_of_range_is_refused();
   the_wrong_moment_is_said();
   requests_outlive_their_cache_as_errors();

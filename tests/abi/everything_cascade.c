@@ -101,7 +101,7 @@ static void from_the_headers_of_an_answer(void) {
   headers[3].value = sample_view("0.75");
   headers[4].name = sample_view("anthropic-ratelimit-unified-7d-reset");
   headers[4].value = sample_view(reset);
-  CHECK_STATUS(SATCHEL_UNCHANGED, satchel_cascade_observe(cascade, NULL, 0, &error));
+  CHECK_ERROR(SATCHEL_UNCHANGED, NULL, satchel_cascade_observe(cascade, NULL, 0, &error));
   CHECK_STATUS(SATCHEL_UNCHANGED, satchel_cascade_observe(cascade, headers, 1, &error));
   CHECK(!account.files[SATCHEL_FILE_OBSERVED].present);
   CHECK_STATUS(SATCHEL_OK, satchel_cascade_observe(cascade, headers, 5, &error));
