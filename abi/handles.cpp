@@ -195,7 +195,8 @@ core::Status Pin::acquire_outermost(const void* handle, HandleType type) {
 // Letting go of these waits for no thread: a callback may, that works with them or was given them.
 static bool is_only_data(HandleType type) {
   return type == HandleType::kUsage || type == HandleType::kPrompt ||
-         type == HandleType::kOutcome || type == HandleType::kUsageFilter;
+         type == HandleType::kOutcome || type == HandleType::kUsageFilter ||
+         type == HandleType::kToolResult;
 }
 
 void* open_handle(HandleType type, std::shared_ptr<void> object, const void* parent) {

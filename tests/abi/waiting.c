@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "sample.h"
+#include "tool_sample.h"
 
 enum { THREADS = 4, ROUNDS = 150 };
 
@@ -142,8 +143,8 @@ static void a_loop_is_told_and_never_waits(void) {
   CHECK_STATUS(SATCHEL_OK, satchel_request_no_wait(request, &error));
   await(&inside, 1);
   CHECK(!is_readable(fd, 0));
-  CHECK_STATUS(SATCHEL_PENDING,
-               satchel_request_write(request, LITERAL(SAMPLE_ANSWER_STREAM), &out, &error));
+  CHECK_ERROR(SATCHEL_PENDING, NULL,
+              satchel_request_write(request, LITERAL(SAMPLE_ANSWER_STREAM), &out, &error));
   sample_append(&client, out);
   CHECK(sample_holds(client.data, client.len, "\"Hi\""));
   CHECK(!sample_holds(client.data, client.len, "usage"));
@@ -369,6 +370,34 @@ static void closing_ends_what_waits(void) {
   }
 }
 
+/* A result is the host's, and only data: it may be let go of wherever it is at hand. */
+static satchel_tool_result* kept;
+
+static void free_a_result(struct calls* calls) {
+  (void)calls;
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_result_free(&kept));
+}
+
+static void a_done_may_free_what_is_only_data(void) {
+  satchel_error error = SATCHEL_ERROR_INIT;
+  const satchel_tool_meta meta = tool_meta("read", NULL, 0);
+  char* const directory = tool_directory();
+  satchel_tool_cache* tools = NULL;
+  satchel_prompt_cache* cache = open_cache(SAMPLE_CONFIG);
+  satchel_request* request = send_body(cache, "data");
+  struct calls calls = {0, 1, free_a_result, NULL, NULL};
+  CHECK_STATUS(SATCHEL_OK, tool_open(library, directory, NULL, &tools, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_persist(tools, KEY_A, LITERAL("payload"), &meta, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_lookup(tools, KEY_A, &kept, &error));
+  CHECK_STATUS(SATCHEL_OK, satchel_request_classify_start(request, note, &calls, &error));
+  await(&calls.count, 1);
+  CHECK(kept == NULL);
+  CHECK_STATUS(SATCHEL_OK, satchel_request_free(&request));
+  CHECK_STATUS(SATCHEL_OK, satchel_prompt_cache_close(&cache));
+  CHECK_STATUS(SATCHEL_OK, satchel_tool_cache_close(&tools));
+  sample_remove_directory(directory);
+}
+
 int main(void) {
   satchel_error error = SATCHEL_ERROR_INIT;
   CHECK_STATUS(SATCHEL_OK,
@@ -378,6 +407,7 @@ int main(void) {
   over_the_bounds_requests_go_uncached();
   everybody_is_called_once_whatever_happens();
   closing_ends_what_waits();
+  a_done_may_free_what_is_only_data();
   CHECK_STATUS(SATCHEL_OK, satchel_close(&library));
   return check_summary();
 }
