@@ -767,6 +767,12 @@ class PromptCache : public detail::Handle<&satchel_prompt_cache_close> {
     satchel_tokenizer tokenizer = SATCHEL_TOKENIZER_INIT;
     satchel_index index = SATCHEL_INDEX_INIT;
     satchel_prompt_parts table = SATCHEL_PROMPT_PARTS_INIT;
+    // First, because it asks the host's tokenizer, which may throw: what is in a table by then
+    // would be nobody's.
+    if (parts.tokenizer) {
+      tokenizer = detail::tokenizer_table(std::move(parts.tokenizer));
+      table.tokenizer = &tokenizer;
+    }
     if (parts.principals) {
       principals = detail::principals_table(std::move(parts.principals));
       table.principals = &principals;
@@ -774,10 +780,6 @@ class PromptCache : public detail::Handle<&satchel_prompt_cache_close> {
     if (parts.models) {
       models = detail::models_table(std::move(parts.models));
       table.models = &models;
-    }
-    if (parts.tokenizer) {
-      tokenizer = detail::tokenizer_table(std::move(parts.tokenizer));
-      table.tokenizer = &tokenizer;
     }
     if (parts.index) {
       index = detail::index_table(std::move(parts.index));

@@ -410,6 +410,22 @@ TEST(CppWrapper, PartsAreDestroyedWhenOpeningFails) {
   EXPECT_EQ(alive, 0);
 }
 
+// Cannot even say whether it renders.
+class UnsureTokenizer final : public WordTokenizer {
+ public:
+  [[nodiscard]] bool renders() const override { throw std::runtime_error("not sure"); }
+};
+
+TEST(CppWrapper, PartsAreDestroyedWhenOneOfThemThrows) {
+  int alive = 0;
+  const satchel::Library library = quiet_library();
+  satchel::PromptParts parts;
+  parts.models = std::make_unique<CountedModels>(alive);
+  parts.tokenizer = std::make_unique<UnsureTokenizer>();
+  EXPECT_THROW(satchel::PromptCache(library, {}, std::move(parts)), std::runtime_error);
+  EXPECT_EQ(alive, 0);
+}
+
 // Entries by scope and hash; out of reach for the first commits.
 class MapIndex final : public satchel::Index {
  public:
