@@ -11,20 +11,31 @@
  * Every call that can fail returns a satchel_status: 0 is success, a positive
  * value is an answer that is no error, a negative one is an error. Details go
  * into an optional satchel_error that the caller owns; NULL is allowed.
+ * What a function names as its answers is what it has to say itself. Any call may
+ * answer besides: ERR_ARGUMENT, ERR_HANDLE, ERR_BUSY and ERR_FORKED as told below,
+ * ERR_MEMORY, ERR_IO where the system gives it no thread, ERR_INTERNAL. A host that
+ * takes every negative number for "it did not work" is right.
  *
  * MEMORY
  * Inputs are borrowed for the duration of the call. Outputs are either views,
  * valid until the event their comment names, or a satchel_buffer that the caller
  * gives back with satchel_buffer_free. Handles are released with the function
  * named beside them, which sets the caller's variable to NULL and accepts NULL.
+ * Releasing needs no memory. It answers ERR_BUSY, and leaves the handle open, where
+ * it would wait for the caller himself: inside a callback that runs for the handle,
+ * or on a thread of the library. A satchel_prompt, satchel_outcome, satchel_usage,
+ * satchel_usage_filter and satchel_tool_result is only data: it can be released there
+ * too.
  *
  * THREADS
  * Any thread may use any handle at any time, with one exception: a
  * satchel_request, a satchel_usage_filter, a satchel_tool_lease and a
  * satchel_tool_writer are used by one thread at a time (different threads may
  * take turns). A second thread that comes in meanwhile gets SATCHEL_ERR_BUSY;
- * nothing breaks. Closing a handle waits for the calls that are inside it; calls
- * that come later get SATCHEL_ERR_HANDLE.
+ * nothing breaks. Closing a handle waits for the calls that are inside it; those that
+ * wait for another machine's answer or another's lease return early. Calls that come
+ * later get SATCHEL_ERR_HANDLE. A callback of the host cannot be broken off: two that
+ * each close the handle the other one runs for wait for one another.
  *
  * FORK
  * A child process does not inherit open handles: calls on them return
@@ -33,10 +44,13 @@
  * EVOLUTION
  * A struct that a caller fills or receives starts with struct_size; set it to
  * sizeof the struct (the *_INIT macros do). Fields are added only at the end,
- * functions only added, numbers never reused. Symbols are versioned.
+ * functions only added, numbers never reused. Symbols are versioned. A struct whose
+ * struct_size cannot be right is ERR_ARGUMENT and is not read any further: where it
+ * is a table of callbacks, or points to some, no release is called.
  *
- * All texts are UTF-8 with a length, not NUL-terminated, unless said otherwise.
- * All lengths are bytes. All times are nanoseconds.
+ * All texts are UTF-8 with a length, not NUL-terminated, unless said otherwise; NULL
+ * with length 0 is the empty one. Bytes that are no UTF-8 break nothing. All lengths
+ * are bytes. All times are nanoseconds, unless a name says otherwise (_ms, _us, _s).
  */
 #ifndef SATCHEL_SATCHEL_H
 #define SATCHEL_SATCHEL_H
@@ -222,7 +236,8 @@ enum { SATCHEL_LOG_DEBUG = 0, SATCHEL_LOG_INFO = 1, SATCHEL_LOG_WARN = 2, SATCHE
  *  - it may use other handles. Closing the handle it was called for gets
  *    SATCHEL_ERR_BUSY, using the same request, the same cascade or the same tool
  *    cache, its leases and its writers gets SATCHEL_ERR_BUSY; so does using any
- *    cascade or tool cache on one of the library's own threads;
+ *    cascade or tool cache on one of the library's own threads. To have another
+ *    thread do it, and to wait for that, blocks both;
  *  - texts it is given are valid until it returns.
  */
 typedef struct satchel_host {
@@ -516,7 +531,7 @@ SATCHEL_API void satchel_prompt_parts_init(satchel_prompt_parts* parts);
  *   out      satchel_prompt_cache_close releases it.
  * An index that cannot be opened is no error: it is logged, requests go on
  * uncached, and it is tried again. Returns OK, ERR_HANDLE, ERR_ARGUMENT,
- * ERR_CONFIG, ERR_MEMORY. Any thread.
+ * ERR_CONFIG, ERR_MEMORY, ERR_IO (no thread can be started). Any thread.
  */
 SATCHEL_API satchel_status satchel_prompt_cache_open(satchel_library* library,
                                                      const satchel_prompt_parts* parts,
@@ -537,8 +552,10 @@ SATCHEL_API satchel_status satchel_prompt_cache_close(satchel_prompt_cache** cac
 SATCHEL_API satchel_status satchel_prompt_cache_flush(satchel_prompt_cache* cache,
                                                       uint32_t timeout_ms, satchel_error* error);
 
-/* Drops every entry of the index, for all principals. OK; ERR_IO; ERR_BUSY where
- * another process kept the index busy for ten seconds. Any thread. */
+/* Drops every entry of the index, for all principals. OK; ERR_BUSY where the index was
+ * kept busy for ten seconds, by another process or a slow server; ERR_UNAVAILABLE, the
+ * host's index has no `clear`; any other error says what the index answered. What is
+ * written meanwhile may stay. Any thread. */
 SATCHEL_API satchel_status satchel_prompt_cache_forget(satchel_prompt_cache* cache,
                                                        satchel_error* error);
 
@@ -789,8 +806,9 @@ SATCHEL_API satchel_status satchel_request_result_get(satchel_request* request,
                                                       satchel_request_result* result,
                                                       satchel_error* error);
 
-/* Frees and sets *request to NULL; aborts it if it had not ended. Waits for a `done` of
- * it that is being called, for nothing else. Returns OK, also for NULL; ERR_BUSY from
+/* Frees and sets *request to NULL; aborts it if it had not ended. Waits for a call on it
+ * that another thread is in, and for a `done` of it that is being called, for nothing
+ * else. Returns OK, also for NULL; ERR_BUSY from
  * inside a callback of it or on a thread of the library; ERR_HANDLE. */
 SATCHEL_API satchel_status satchel_request_free(satchel_request** request);
 
@@ -1099,15 +1117,17 @@ SATCHEL_API void satchel_tool_place_init(satchel_tool_place* place);
  *              "remote": {"kind": "redis", ...}          a store that machines share
  *   out      satchel_tool_cache_close releases it.
  * Reads nothing in bulk. Returns OK, ERR_HANDLE, ERR_ARGUMENT, ERR_CONFIG, ERR_IO
- * (the directory cannot be made or read), ERR_MEMORY.
+ * (the directory cannot be made or read, no thread can be started), ERR_MEMORY.
  */
 SATCHEL_API satchel_status satchel_tool_cache_open(satchel_library* library,
                                                    const satchel_tool_place* place,
                                                    const char* config, size_t config_len,
                                                    satchel_tool_cache** out, satchel_error* error);
 
-/* Closes and sets *cache to NULL. Results stay readable; leases and writers still
- * open answer ERR_HANDLE and are freed as ever. Returns as satchel_close. */
+/* Closes and sets *cache to NULL. Who waits in satchel_tool_get_or_begin gets WAIT, in
+ * satchel_tool_cache_flush ERR_TIMEOUT. What is on its way to a remote has two seconds,
+ * and a command under way its "send_timeout_ms". Results stay readable; leases and
+ * writers still open answer ERR_HANDLE and are freed as ever. Returns as satchel_close. */
 SATCHEL_API satchel_status satchel_tool_cache_close(satchel_tool_cache** cache);
 
 /* The key of a call: BLAKE3 of its canonical input, in hexadecimal, and a NUL.
@@ -1215,8 +1235,8 @@ SATCHEL_API void satchel_tool_call_init(satchel_tool_call* call);
  * The result if it is known and true, else one caller among all threads and
  * processes is told to compute it.
  * OK: *result. LEASED: *lease is the caller's; the roots' fingerprints have been
- * taken. WAIT: somebody else is computing, and was not done after wait_ms. A lease
- * whose process died, or whose time is over, passes on.
+ * taken. WAIT: somebody else is computing, and was not done after wait_ms, or when
+ * the cache was closed. A lease whose process died, or whose time is over, passes on.
  * A damaged entry (ERR_INTEGRITY, ERR_META) counts as none: it is computed anew.
  */
 SATCHEL_API satchel_status satchel_tool_get_or_begin(satchel_tool_cache* cache, const char* key,
