@@ -42,7 +42,8 @@ Remote::Remote(std::unique_ptr<RemoteStore> store, std::int64_t max_payload_byte
       counters_(counters),
       health_(store_->name(), clock, log),
       refused_("tool_cache.remote", clock, log),
-      unwanted_("tool_cache.remote", clock, log) {}
+      unwanted_("tool_cache.remote", clock, log),
+      unread_("tool_cache.remote", clock, log) {}
 
 Result<void> Remote::start() {
   try {
@@ -59,6 +60,10 @@ std::optional<Remote::Fetched> Remote::fetch(const Key& key) {
   fetched.generation = generation_;
   if (invalidating_ != 0 || !health_.may_ask()) {
     ++counters_.remote_unasked;
+    if (lost_invalidations_) {
+      unread_.say("invalidations for the " + store_->name() +
+                  " were lost: nothing is read from it until the cache is opened again");
+    }
     return std::nullopt;
   }
   Result<std::optional<RemoteEntry>> entry = ask(key);
@@ -125,7 +130,8 @@ Remote::Invalidation::~Invalidation() {
       ++added;
     }
   } catch (const std::bad_alloc&) {
-    remote_->counters_.remote_dropped += removed_.size() + upstreams_.size() - added;
+    const std::lock_guard lock(remote_->mutex_);
+    remote_->lose_invalidations(removed_.size() + upstreams_.size() - added);
   }
   --remote_->invalidating_;
 }
@@ -151,6 +157,7 @@ void Remote::add(Job job) {
   const std::lock_guard lock(mutex_);
   const std::size_t same = invalidation ? invalidations_ : jobs_.size() - invalidations_;
   if (stopping_ || same >= (invalidation ? kMostInvalidations : kMostSends)) {
+    if (invalidation && !stopping_) return lose_invalidations(1);
     ++counters_.remote_dropped;
     return;
   }
@@ -160,6 +167,12 @@ void Remote::add(Job job) {
     ++invalidating_;
   }
   wake_.notify_one();
+}
+
+// With mutex_. As if one were on its way for ever: what they were to remove would be read again.
+void Remote::lose_invalidations(std::size_t count) {
+  counters_.remote_dropped += count;
+  if (!lost_invalidations_.exchange(true)) ++invalidating_;
 }
 
 void Remote::work() {

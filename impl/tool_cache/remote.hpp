@@ -4,9 +4,10 @@
 //
 // Nothing comes back that was invalidated here. While an invalidation is on its way to the remote,
 // nothing is read from there; and what was read before it began is not let into the local store
-// after it (admit). That ends with this process: an invalidation that could not be delivered by
-// then is lost, and so is one that another process of this machine is delivering. What is
-// served even so is what its roots say.
+// after it (admit). Where too many wait for a remote that is away, further ones are lost, and
+// nothing is read from it any more. All that ends with this process: an invalidation that could not
+// be delivered by then is lost, and so is one that another process of this machine is delivering.
+// What is served even so is what its roots say.
 #pragma once
 
 #include <atomic>
@@ -100,6 +101,7 @@ class Remote {
   // After health_.may_ask().
   core::Result<std::optional<RemoteEntry>> ask(const Key& key);
   void add(Job job);
+  void lose_invalidations(std::size_t count);
   void work();
   // False: to be tried again.
   bool done(const Job& job);
@@ -117,11 +119,13 @@ class Remote {
   RemoteHealth health_;
   core::Complaint refused_;
   core::Complaint unwanted_;
+  core::Complaint unread_;
 
   // Held shared while something fetched goes into the local store.
   std::shared_mutex admission_;
   std::atomic<std::uint64_t> generation_{0};
   std::atomic<std::uint64_t> invalidating_{0};  // begun here, and not yet done there
+  std::atomic<bool> lost_invalidations_{false};
 
   std::mutex mutex_;
   std::condition_variable wake_;

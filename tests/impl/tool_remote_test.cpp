@@ -100,5 +100,24 @@ TEST_F(ToolRemote, AnInvalidationThatFoundNoMemoryIsTriedAgain) {
   EXPECT_TRUE(remote_.flush(std::chrono::steady_clock::now() + std::chrono::seconds(20)));
 }
 
+TEST_F(ToolRemote, IsNotReadAnyMoreOnceAnInvalidationWasLost) {
+  script_.trouble = Trouble::kAway;
+  {
+    const std::vector<Key> many(65'536 + 1, key_);
+    Remote::Invalidation invalidation(&remote_);
+    invalidation.removed(many);
+  }
+  EXPECT_EQ(counters_.remote_dropped, 1U);
+  script_.trouble = Trouble::kNone;
+  ASSERT_TRUE(core::eventually([&] {
+    clock_.advance(RemoteHealth::kLongestPause);
+    return remote_.flush(std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+  }));
+  const int before = script_.asked;
+  EXPECT_FALSE(remote_.fetch(key_));
+  EXPECT_EQ(script_.asked, before);
+  EXPECT_EQ(log_.count("were lost"), 1U);
+}
+
 }  // namespace
 }  // namespace satchel::tool_cache
