@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include <new>
+#include <exception>
 #include <system_error>
 #include <utility>
 
@@ -61,7 +61,7 @@ void Waiting::start() {
 std::optional<Usage> Waiting::resolved() const {
   try {
     return resolve_();
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {  // no memory, as a rule
     Usage none;
     none.error = UsageError::kIoError;
     return none;

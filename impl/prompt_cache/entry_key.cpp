@@ -1,7 +1,10 @@
 #include "prompt_cache/entry_key.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
 #include <string_view>
+#include <utility>
 
 #include "core/sha256.hpp"
 
@@ -17,16 +20,41 @@ void add_with_length(core::Sha256& sha, std::string_view text) {
   sha.update(text);
 }
 
+// One context is kept, for making one costs more than hashing with it. Not one a thread: where
+// there is no memory to note what ends with a thread, the C library ends the process.
+class KeptSha256 {
+ public:
+  KeptSha256() = default;
+  KeptSha256(const KeptSha256&) = delete;
+  KeptSha256& operator=(const KeptSha256&) = delete;
+  ~KeptSha256() { delete kept_.load(); }
+
+  std::unique_ptr<core::Sha256> take() {
+    std::unique_ptr<core::Sha256> kept(kept_.exchange(nullptr, std::memory_order_acquire));
+    return kept != nullptr ? std::move(kept) : std::make_unique<core::Sha256>();
+  }
+  void give_back(std::unique_ptr<core::Sha256> sha) {
+    core::Sha256* none = nullptr;
+    if (kept_.compare_exchange_strong(none, sha.get(), std::memory_order_release)) {
+      static_cast<void>(sha.release());
+    }
+  }
+
+ private:
+  std::atomic<core::Sha256*> kept_{nullptr};
+};
+
 }  // namespace
 
 ScopeId scope_id(const Scope& scope) {
-  // Making a context costs more than hashing with it.
-  static thread_local core::Sha256 sha;
-  sha.reset();
-  add_with_length(sha, scope.principal);
-  add_with_length(sha, scope.model);
-  add_with_length(sha, scope.tokenizer_version);
-  const core::Hash256 hash = sha.digest();
+  static KeptSha256 kept;
+  std::unique_ptr<core::Sha256> sha = kept.take();
+  sha->reset();
+  add_with_length(*sha, scope.principal);
+  add_with_length(*sha, scope.model);
+  add_with_length(*sha, scope.tokenizer_version);
+  const core::Hash256 hash = sha->digest();
+  kept.give_back(std::move(sha));
   ScopeId id{};
   std::copy_n(hash.begin(), id.size(), id.begin());
   return id;

@@ -187,7 +187,7 @@ void Remote::work() {
     bool finished = false;
     try {
       finished = done(job);
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {  // no memory, as a rule
       health_.not_asked();
       finished = job.what == What::kSend;
       if (finished) ++counters_.remote_dropped;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -139,8 +140,9 @@ void ToolCache::Impl::maintain() {
     try {
       if (due) maintain_once();
       unsettled = fingerprints_->settle_pending();
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception& failure) {
       // The next pass does it; whoever needs it before that does it himself.
+      log_.write(core::LogLevel::kError, "tool_cache.upkeep", failure.what());
     }
     if (due) next_pass = std::chrono::steady_clock::now() + interval;
     lock.lock();
