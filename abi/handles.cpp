@@ -48,20 +48,10 @@ thread_local const Pin* innermost = nullptr;
 
 class HandleTable {
  public:
-  HandleTable() {
-    // A fork while another thread holds the mutex would leave it locked for ever in the child.
-    pthread_atfork([] { table().mutex_.lock(); }, [] { table().mutex_.unlock(); },
-                   [] {
-                     table().mutex_.unlock();
-                     forks.fetch_add(1);
-                   });
-  }
-
-  static HandleTable& table() {
-    // Never destroyed: a handle may be used while the process ends.
-    static auto* const instance = new HandleTable;
-    return *instance;
-  }
+  // Around a fork: one while another thread holds the mutex would leave it locked for ever in the
+  // child.
+  void hold() { mutex_.lock(); }
+  void release() { mutex_.unlock(); }
 
   void* open(HandleType type, std::shared_ptr<void> object, const void* parent) {
     std::uint32_t index = 0;
@@ -132,6 +122,16 @@ class HandleTable {
   std::uint32_t last_free_ = kNoSlot;
 };
 
+constinit HandleTable table;
+
+// While the library is loaded, for the life of the process.
+[[maybe_unused]] const int registered =
+    pthread_atfork([] { table.hold(); }, [] { table.release(); },
+                   [] {
+                     table.release();
+                     forks.fetch_add(1);
+                   });
+
 bool same_generation(std::uint64_t state, std::uint64_t generation) {
   return state >> kGenerationShift == generation && (state & kOpen) != 0;
 }
@@ -162,7 +162,7 @@ std::shared_ptr<void> Pin::shared() const { return slot_->object; }
 core::Status Pin::acquire(const void* handle, HandleType type) {
   std::uint64_t generation = 0;
   std::uint32_t index = 0;
-  Slot* slot = HandleTable::table().find(handle, generation, index);
+  Slot* slot = table.find(handle, generation, index);
   if (slot == nullptr) return core::Status::kHandle;
   std::uint64_t state = slot->state.load(std::memory_order_acquire);
   do {
@@ -200,13 +200,13 @@ static bool is_only_data(HandleType type) {
 }
 
 void* open_handle(HandleType type, std::shared_ptr<void> object, const void* parent) {
-  return HandleTable::table().open(type, std::move(object), parent);
+  return table.open(type, std::move(object), parent);
 }
 
 core::Status close_handle(const void* handle, HandleType type) {
   std::uint64_t generation = 0;
   std::uint32_t index = 0;
-  Slot* slot = HandleTable::table().find(handle, generation, index);
+  Slot* slot = table.find(handle, generation, index);
   if (slot == nullptr) return core::Status::kHandle;
   std::uint64_t state = slot->state.load(std::memory_order_acquire);
   if (!same_generation(state, generation) || slot->type != type) return core::Status::kHandle;
@@ -225,7 +225,7 @@ core::Status close_handle(const void* handle, HandleType type) {
   }
   std::shared_ptr<void> object = std::move(slot->object);
   slot->state.store(generation << kGenerationShift, std::memory_order_release);
-  HandleTable::table().give_back(index);
+  table.give_back(index);
   return core::Status::kOk;
 }
 

@@ -4,23 +4,22 @@
 
 #include <tuple>
 
+#include "core/process_wide.hpp"
+
 namespace satchel::core {
 namespace {
 
 // The library looks at the processor when it hashes first and notes the answer in a variable that
 // is no atomic in all its versions. Here only one thread is the first.
-void know_the_processor() {
-  static const bool known = [] {
-    blake3_hasher hasher;
-    blake3_hasher_init(&hasher);
-    static constexpr char kMoreThanAChunk[2 * BLAKE3_CHUNK_LEN] = {};
-    std::uint8_t hash[BLAKE3_OUT_LEN];
-    blake3_hasher_update(&hasher, kMoreThanAChunk, sizeof kMoreThanAChunk);
-    blake3_hasher_finalize(&hasher, hash, sizeof hash);
-    return true;
-  }();
-  (void)known;
-}
+constinit ProcessWide<bool> knows_the_processor([] {
+  blake3_hasher hasher;
+  blake3_hasher_init(&hasher);
+  static constexpr char kMoreThanAChunk[2 * BLAKE3_CHUNK_LEN] = {};
+  std::uint8_t hash[BLAKE3_OUT_LEN];
+  blake3_hasher_update(&hasher, kMoreThanAChunk, sizeof kMoreThanAChunk);
+  blake3_hasher_finalize(&hasher, hash, sizeof hash);
+  return true;
+});
 
 Hash256 finish(const blake3_hasher& hasher) {
   Hash256 hash{};
@@ -36,7 +35,7 @@ struct Blake3::State {
 };
 
 Blake3::Blake3() : state_(std::make_unique<State>()) {
-  know_the_processor();
+  knows_the_processor.get();
   reset();
 }
 
@@ -51,7 +50,7 @@ void Blake3::update(std::string_view bytes) {
 Hash256 Blake3::digest() const { return finish(state_->hasher); }
 
 Hash256 blake3(std::string_view bytes) {
-  know_the_processor();
+  knows_the_processor.get();
   blake3_hasher hasher;
   blake3_hasher_init(&hasher);
   blake3_hasher_update(&hasher, bytes.data(), bytes.size());

@@ -19,11 +19,17 @@ class SystemClock final : public Clock {
   }
 };
 
+// Never destroyed: threads may look at it while the process ends.
+union Kept {
+  constexpr Kept() : clock() {}
+  constexpr ~Kept() {}
+  SystemClock clock;
+};
+
+constinit Kept kept;
+
 }  // namespace
 
-Clock& system_clock() {
-  static SystemClock clock;
-  return clock;
-}
+Clock& system_clock() { return kept.clock; }
 
 }  // namespace satchel::core

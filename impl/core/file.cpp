@@ -89,17 +89,17 @@ std::string without_trailing_slashes(std::string path) {
 // Descriptors that a child closes. A fixed array of atomics, for in a forked child of a process
 // with threads nothing else may be touched; what does not fit is not guarded.
 constexpr std::size_t kGuarded = 256;
-std::array<std::atomic<int>, kGuarded>& guarded() {
-  static std::array<std::atomic<int>, kGuarded> slots{};  // fd + 1; 0 is free
-  return slots;
-}
+constinit std::array<std::atomic<int>, kGuarded> guarded{};  // fd + 1; 0 is free
 
 void close_guarded_in_child() {
-  for (std::atomic<int>& slot : guarded()) {
+  for (std::atomic<int>& slot : guarded) {
     const int fd = slot.exchange(0) - 1;
     if (fd >= 0) ::close(fd);
   }
 }
+
+// While the library is loaded, for the life of the process.
+const int registered = ::pthread_atfork(nullptr, nullptr, close_guarded_in_child);
 
 }  // namespace
 
@@ -226,12 +226,10 @@ LockKind lock_of_others(int fd, std::int64_t offset, std::int64_t length, int* o
 }
 
 ClosedInChild::ClosedInChild(int fd) {
-  // Both stay for the life of the process, like the library that is never unloaded.
-  static const int registered = ::pthread_atfork(nullptr, nullptr, close_guarded_in_child);
   if (registered != 0 || fd < 0) return;
   for (std::size_t i = 0; i < kGuarded; ++i) {
     int free = 0;
-    if (guarded()[i].compare_exchange_strong(free, fd + 1)) {
+    if (guarded[i].compare_exchange_strong(free, fd + 1)) {
       slot_ = static_cast<int>(i);
       return;
     }
@@ -239,7 +237,7 @@ ClosedInChild::ClosedInChild(int fd) {
 }
 
 ClosedInChild::~ClosedInChild() {
-  if (slot_ >= 0) guarded()[static_cast<std::size_t>(slot_)].store(0);
+  if (slot_ >= 0) guarded[static_cast<std::size_t>(slot_)].store(0);
 }
 
 }  // namespace satchel::core

@@ -13,6 +13,7 @@
 
 #include "core/clock.hpp"
 #include "core/file.hpp"
+#include "core/process_wide.hpp"
 
 namespace satchel::core {
 namespace {
@@ -57,6 +58,8 @@ std::array<std::uint8_t, 16> read_boot_id() {
   }
   return digits == 2 * id.size() ? id : std::array<std::uint8_t, 16>{};
 }
+
+constinit ProcessWide<std::array<std::uint8_t, 16>> boot_id(read_boot_id);
 
 // An overlay looks like one whatever lies beneath; a tmpfs beneath must not be taken for a disk.
 // Only ext4 says that a file has extents (flags), only XFS how many.
@@ -106,11 +109,10 @@ bool ClockEpoch::same_as(const ClockEpoch& other) const {
 }
 
 ClockEpoch clock_epoch() {
-  static const std::array<std::uint8_t, 16> boot = read_boot_id();
   // The two clocks cannot be read at once. A reading that was interrupted is repeated; of several,
   // the one that took least is nearest to the truth.
   constexpr std::int64_t kGood = 1000;
-  ClockEpoch epoch{boot, 0};
+  ClockEpoch epoch{boot_id.get(), 0};
   std::int64_t shortest = std::numeric_limits<std::int64_t>::max();
   for (int i = 0; i < 5 && shortest > kGood; ++i) {
     const std::int64_t before = clock_ns(CLOCK_BOOTTIME);

@@ -6,23 +6,22 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/process_wide.hpp"
+
 namespace satchel::core {
 namespace {
 
 constexpr int kMaxPower = 308;
 
 // The doubles nearest to 10^0 .. 10^308, as the compiler reads the literals 1e0 .. 1e308.
-const std::array<double, kMaxPower + 1>& powers_of_ten() {
-  static const std::array<double, kMaxPower + 1> powers = [] {
-    std::array<double, kMaxPower + 1> table{};
-    for (int i = 0; i <= kMaxPower; ++i) {
-      const std::string text = "1e" + std::to_string(i);
-      std::from_chars(text.data(), text.data() + text.size(), table[static_cast<std::size_t>(i)]);
-    }
-    return table;
-  }();
+constinit ProcessWide<std::array<double, kMaxPower + 1>> powers_of_ten([] {
+  std::array<double, kMaxPower + 1> powers{};
+  for (int i = 0; i <= kMaxPower; ++i) {
+    const std::string text = "1e" + std::to_string(i);
+    std::from_chars(text.data(), text.data() + text.size(), powers[static_cast<std::size_t>(i)]);
+  }
   return powers;
-}
+});
 
 constexpr const char* kInvalid = "invalid number";
 constexpr const char* kOutOfRange = "number out of range";
@@ -141,7 +140,7 @@ class NumberReader {
       exponent += kMaxPower;
     }
     if (std::abs(exponent) <= kMaxPower) {
-      const double power = powers_of_ten()[static_cast<std::size_t>(std::abs(exponent))];
+      const double power = powers_of_ten.get()[static_cast<std::size_t>(std::abs(exponent))];
       if (exponent >= 0) {
         value *= power;
         if (std::isinf(value)) return kOutOfRange;

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 
+#include "core/process_wide.hpp"
 #include "core/result.hpp"
 #include "core/signals_held.hpp"
 
@@ -25,7 +26,8 @@ bool find_function(void* library, const char* name, Function& function) {
   return function != nullptr;
 }
 
-// A static object; `Functions`: the table that is filled from the library.
+// At namespace scope; not a ProcessWide, for it may fail; `Functions`: the table that is filled
+// from the library.
 template <class Functions>
 class LazyLibrary {
  public:
@@ -37,7 +39,7 @@ class LazyLibrary {
   // Any thread. kIo: it cannot be loaded, or was refused; the next call tries again.
   Result<const Functions*> get() {
     if (ready_.load(std::memory_order_acquire)) return &functions_;
-    const std::lock_guard lock(loading_);
+    const std::lock_guard lock(making_mutex());
     if (!ready_.load(std::memory_order_relaxed)) {
       if (Result<void> done = load(); !done) return done.take_error();
       ready_.store(true, std::memory_order_release);
@@ -57,7 +59,6 @@ class LazyLibrary {
 
   const char* file_;
   Take take_;
-  std::mutex loading_;
   std::atomic<bool> ready_{false};
   Functions functions_{};
 };

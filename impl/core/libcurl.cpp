@@ -51,6 +51,8 @@ Result<void> take(void* library, LibCurl& curl) {
   return recent ? initialise(curl) : recent;
 }
 
+constinit LazyLibrary<LibCurl> library(kFile, take);
+
 }  // namespace
 
 Result<void> check_libcurl_version(const curl_version_info_data& version) {
@@ -59,9 +61,6 @@ Result<void> check_libcurl_version(const curl_version_info_data& version) {
                                 ", and 7.85.0 is the oldest that can be used"};
 }
 
-Result<const LibCurl*> libcurl() {
-  static LazyLibrary<LibCurl> library(kFile, take);
-  return library.get();
-}
+Result<const LibCurl*> libcurl() { return library.get(); }
 
 }  // namespace satchel::core

@@ -42,11 +42,10 @@ Result<void> take(void* library, LibPq& pq) {
   return cannot_load(kFile);
 }
 
+constinit LazyLibrary<LibPq> library(kFile, take);
+
 }  // namespace
 
-Result<const LibPq*> libpq() {
-  static LazyLibrary<LibPq> library(kFile, take);
-  return library.get();
-}
+Result<const LibPq*> libpq() { return library.get(); }
 
 }  // namespace satchel::core

@@ -4,15 +4,17 @@
 
 #include <new>
 
+#include "core/process_wide.hpp"
+
 namespace satchel::core {
 namespace {
 
 // Fetched once: an implicit fetch on every digest costs more than hashing a short block.
-const EVP_MD* algorithm() {
-  static EVP_MD* const md = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+constinit ProcessWide<const EVP_MD*> algorithm([]() -> const EVP_MD* {
+  const EVP_MD* md = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   if (md == nullptr) throw std::bad_alloc();
   return md;
-}
+});
 
 EVP_MD_CTX* context_of(void* context) { return static_cast<EVP_MD_CTX*>(context); }
 
@@ -25,7 +27,7 @@ void require(int done) {
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()), scratch_(EVP_MD_CTX_new()) {
   const bool made = context_ != nullptr && scratch_ != nullptr &&
-                    EVP_DigestInit_ex(context_of(context_), algorithm(), nullptr) == 1;
+                    EVP_DigestInit_ex(context_of(context_), algorithm.get(), nullptr) == 1;
   if (!made) {
     EVP_MD_CTX_free(context_of(context_));
     EVP_MD_CTX_free(context_of(scratch_));

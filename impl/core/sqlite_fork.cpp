@@ -1,12 +1,12 @@
 #include "core/sqlite_fork.hpp"
 
-#include <pthread.h>
 #include <sched.h>
 #include <sqlite3.h>
 
 #include <array>
 #include <cstddef>
-#include <mutex>
+
+#include "core/process_wide.hpp"
 
 namespace satchel::core {
 namespace {
@@ -17,15 +17,30 @@ constexpr std::array kStaticMutexes = {
     SQLITE_MUTEX_STATIC_VFS1, SQLITE_MUTEX_STATIC_VFS2, SQLITE_MUTEX_STATIC_VFS3};
 
 std::array<sqlite3_mutex*, kStaticMutexes.size()> mutexes{};
+std::size_t held_around_fork = 0;  // all of them or none; under making_mutex()
+
+constinit ProcessWide<bool> kept([] {
+  if (sqlite3_threadsafe() == 0) return false;
+  for (std::size_t i = 0; i < kStaticMutexes.size(); ++i) {
+    mutexes[i] = sqlite3_mutex_alloc(kStaticMutexes[i]);
+    if (mutexes[i] == nullptr) return false;
+  }
+  held_around_fork = mutexes.size();
+  return true;
+});
 
 void release_first(std::size_t count) {
   while (count > 0) sqlite3_mutex_leave(mutexes[--count]);
 }
 
+}  // namespace
+
+void keep_sqlite_usable_after_fork() { kept.get(); }
+
 // SQLite's own order among them is its affair: whoever finds one taken lets go of all and begins
 // again, so that no order can close a circle.
-void before_fork() {
-  for (std::size_t taken = 0; taken < mutexes.size();) {
+void hold_sqlite() {
+  for (std::size_t taken = 0; taken < held_around_fork;) {
     if (sqlite3_mutex_try(mutexes[taken]) == SQLITE_OK) {
       ++taken;
     } else {
@@ -36,20 +51,6 @@ void before_fork() {
   }
 }
 
-void after_fork() { release_first(mutexes.size()); }
-
-}  // namespace
-
-void keep_sqlite_usable_after_fork() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    if (sqlite3_threadsafe() == 0) return;
-    for (std::size_t i = 0; i < mutexes.size(); ++i) {
-      mutexes[i] = sqlite3_mutex_alloc(kStaticMutexes[i]);
-      if (mutexes[i] == nullptr) return;
-    }
-    pthread_atfork(before_fork, after_fork, after_fork);
-  });
-}
+void release_sqlite() { release_first(held_around_fork); }
 
 }  // namespace satchel::core

@@ -4,7 +4,11 @@
 
 namespace satchel::core {
 
-// Once for the process; again does nothing.
+// From now on. Again does nothing.
 void keep_sqlite_usable_after_fork();
+
+// Around a fork, under making_mutex(): by process_wide.cpp alone.
+void hold_sqlite();
+void release_sqlite();
 
 }  // namespace satchel::core

@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 
+#include "core/process_wide.hpp"
 #include "core/sqlite_fork.hpp"
 
 namespace satchel::core {
@@ -14,25 +15,22 @@ namespace {
 
 thread_local std::int64_t waits_left = -1;  // -1: unbounded
 
-sqlite3_vfs* base_vfs() {
-  static sqlite3_vfs* const base = sqlite3_vfs_find("unix");
-  return base;
-}
+sqlite3_vfs* base = nullptr;  // set before ours is registered
 
 // SQLite allocates it, zeroed or not, with room behind it for the base VFS's own file.
 struct DatabaseFile {
   sqlite3_file head;
   WalIndex* wal_index;
 
-  sqlite3_file* base() { return reinterpret_cast<sqlite3_file*>(this + 1); }
+  sqlite3_file* behind() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
 
 DatabaseFile* of(sqlite3_file* file) { return reinterpret_cast<DatabaseFile*>(file); }
-sqlite3_file* base_of(sqlite3_file* file) { return of(file)->base(); }
+sqlite3_file* base_of(sqlite3_file* file) { return of(file)->behind(); }
 
 int file_close(sqlite3_file* file) {
-  sqlite3_file* base = base_of(file);
-  const int rc = base->pMethods->xClose(base);
+  sqlite3_file* behind = base_of(file);
+  const int rc = behind->pMethods->xClose(behind);
   delete of(file)->wal_index;
   of(file)->wal_index = nullptr;
   return rc;
@@ -131,13 +129,13 @@ int vfs_open(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int fla
              int* out_flags) {
   // Journals, WAL and temporary files are used as the base has them.
   if ((flags & SQLITE_OPEN_MAIN_DB) == 0 || name == nullptr) {
-    return base_vfs()->xOpen(base_vfs(), name, file, flags, out_flags);
+    return base->xOpen(base, name, file, flags, out_flags);
   }
   file->pMethods = nullptr;
   WalIndex* wal_index = make_wal_index(name);
   if (wal_index == nullptr) return SQLITE_NOMEM;
   of(file)->wal_index = wal_index;
-  const int rc = base_vfs()->xOpen(base_vfs(), name, base_of(file), flags, out_flags);
+  const int rc = base->xOpen(base, name, base_of(file), flags, out_flags);
   if (rc != SQLITE_OK) {
     delete wal_index;
     return rc;
@@ -147,19 +145,19 @@ int vfs_open(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int fla
 }
 
 int vfs_delete(sqlite3_vfs* /*vfs*/, const char* name, int sync_directory) {
-  return base_vfs()->xDelete(base_vfs(), name, sync_directory);
+  return base->xDelete(base, name, sync_directory);
 }
 
 int vfs_access(sqlite3_vfs* /*vfs*/, const char* name, int flags, int* out) {
-  return base_vfs()->xAccess(base_vfs(), name, flags, out);
+  return base->xAccess(base, name, flags, out);
 }
 
 int vfs_full_pathname(sqlite3_vfs* /*vfs*/, const char* name, int size, char* out) {
-  return base_vfs()->xFullPathname(base_vfs(), name, size, out);
+  return base->xFullPathname(base, name, size, out);
 }
 
 int vfs_randomness(sqlite3_vfs* /*vfs*/, int count, char* out) {
-  return base_vfs()->xRandomness(base_vfs(), count, out);
+  return base->xRandomness(base, count, out);
 }
 
 int vfs_sleep(sqlite3_vfs* /*vfs*/, int micros) {
@@ -168,19 +166,17 @@ int vfs_sleep(sqlite3_vfs* /*vfs*/, int micros) {
     waits_left -= micros;
     if (micros == 0) return 0;
   }
-  return base_vfs()->xSleep(base_vfs(), micros);
+  return base->xSleep(base, micros);
 }
 
-int vfs_current_time(sqlite3_vfs* /*vfs*/, double* out) {
-  return base_vfs()->xCurrentTime(base_vfs(), out);
-}
+int vfs_current_time(sqlite3_vfs* /*vfs*/, double* out) { return base->xCurrentTime(base, out); }
 
 int vfs_last_error(sqlite3_vfs* /*vfs*/, int count, char* out) {
-  return base_vfs()->xGetLastError(base_vfs(), count, out);
+  return base->xGetLastError(base, count, out);
 }
 
 int vfs_current_time_int64(sqlite3_vfs* /*vfs*/, sqlite3_int64* out) {
-  return base_vfs()->xCurrentTimeInt64(base_vfs(), out);
+  return base->xCurrentTimeInt64(base, out);
 }
 
 // Registered for the life of the process: the library is never unloaded. The name carries an
@@ -188,12 +184,12 @@ int vfs_current_time_int64(sqlite3_vfs* /*vfs*/, sqlite3_int64* out) {
 const char* register_vfs() {
   static char name[40];
   static sqlite3_vfs vfs{};
-  if (base_vfs() == nullptr || base_vfs()->iVersion < 2) return nullptr;
-  keep_sqlite_usable_after_fork();
+  base = sqlite3_vfs_find("unix");
+  if (base == nullptr || base->iVersion < 2) return nullptr;
   std::snprintf(name, sizeof name, "satchel-%p", static_cast<void*>(&vfs));
   vfs.iVersion = 2;
-  vfs.szOsFile = static_cast<int>(sizeof(DatabaseFile)) + base_vfs()->szOsFile;
-  vfs.mxPathname = base_vfs()->mxPathname;
+  vfs.szOsFile = static_cast<int>(sizeof(DatabaseFile)) + base->szOsFile;
+  vfs.mxPathname = base->mxPathname;
   vfs.zName = name;
   vfs.xOpen = vfs_open;
   vfs.xDelete = vfs_delete;
@@ -207,11 +203,13 @@ const char* register_vfs() {
   return sqlite3_vfs_register(&vfs, 0) == SQLITE_OK ? name : nullptr;
 }
 
+constinit ProcessWide<const char*> name_of_ours(register_vfs);
+
 }  // namespace
 
 const char* sqlite_vfs_name() {
-  static const char* const name = register_vfs();
-  return name;
+  keep_sqlite_usable_after_fork();
+  return name_of_ours.get();
 }
 
 WalIndex* wal_index_of(sqlite3* connection) {

@@ -24,11 +24,6 @@ void add_with_length(core::Sha256& sha, std::string_view text) {
 // there is no memory to note what ends with a thread, the C library ends the process.
 class KeptSha256 {
  public:
-  KeptSha256() = default;
-  KeptSha256(const KeptSha256&) = delete;
-  KeptSha256& operator=(const KeptSha256&) = delete;
-  ~KeptSha256() { delete kept_.load(); }
-
   std::unique_ptr<core::Sha256> take() {
     std::unique_ptr<core::Sha256> kept(kept_.exchange(nullptr, std::memory_order_acquire));
     return kept != nullptr ? std::move(kept) : std::make_unique<core::Sha256>();
@@ -44,10 +39,12 @@ class KeptSha256 {
   std::atomic<core::Sha256*> kept_{nullptr};
 };
 
+// Never destroyed: threads may be hashing while the process ends.
+constinit KeptSha256 kept;
+
 }  // namespace
 
 ScopeId scope_id(const Scope& scope) {
-  static KeptSha256 kept;
   std::unique_ptr<core::Sha256> sha = kept.take();
   sha->reset();
   add_with_length(*sha, scope.principal);

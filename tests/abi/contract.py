@@ -2,6 +2,7 @@
 """Compares satchel.h, the built library and the recorded ABI.
 
 symbols    every function of the header is exported, with its version, and nothing else is
+fork       nothing is made lazily in a way that a fork in between breaks (core/process_wide.hpp)
 calls      a program calls every function of the header
 baseline   signatures, struct layouts, enum numbers and symbols are those of baseline.txt
 update     writes baseline.txt
@@ -119,6 +120,16 @@ def check_symbols(contract: Contract, library: Path) -> list[str]:
     return problems
 
 
+def check_fork(_contract: Contract, library: Path) -> list[str]:
+    """Statics inside functions, and std::call_once, show in what the library imports."""
+    listing = subprocess.run(
+        ["nm", "--dynamic", "--undefined-only", library], check=True, capture_output=True, text=True
+    ).stdout
+    imported = {line.split()[-1].partition("@")[0] for line in listing.splitlines()}
+    unsafe = sorted(imported & {"__cxa_guard_acquire", "pthread_once", "__once_proxy"})
+    return [f"would hang in a child forked meanwhile: {name}" for name in unsafe]
+
+
 def check_calls(contract: Contract, program: Path) -> list[str]:
     """A program that says it uses everything leaves no function out."""
     listing = subprocess.run(
@@ -150,7 +161,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("action", choices=["symbols", "calls", "baseline", "update"])
+    parser.add_argument("action", choices=["symbols", "fork", "calls", "baseline", "update"])
     parser.add_argument("file", type=Path, help="libsatchel.so; for `calls`, the program")
     arguments = parser.parse_args()
     contract = read_header()
@@ -158,7 +169,12 @@ def main() -> int:
         lines = describe(contract, arguments.file)
         BASELINE.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return 0
-    checks = {"symbols": check_symbols, "calls": check_calls, "baseline": check_baseline}
+    checks = {
+        "symbols": check_symbols,
+        "fork": check_fork,
+        "calls": check_calls,
+        "baseline": check_baseline,
+    }
     problems = checks[arguments.action](contract, arguments.file)
     print("\n".join(problems) if problems else f"{len(contract.functions)} functions agree")
     return 1 if problems else 0
