@@ -108,6 +108,7 @@ class RemoteFixture : public ::testing::Test {
   }
 
   core::TemporaryDirectory directory_;
+  core::ManualClock clock_;  // goes after the machines that look at it
 
  private:
   std::vector<std::unique_ptr<Machine>> machines_;

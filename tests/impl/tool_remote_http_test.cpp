@@ -27,7 +27,6 @@ class ToolRemoteHttp : public RemoteFixture {
   }
 
   CacheServer server_;
-  core::ManualClock clock_;
   const Key key_ = key_of("read notes.txt");
 };
 

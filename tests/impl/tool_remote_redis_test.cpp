@@ -50,7 +50,6 @@ class ToolRemoteRedis : public RemoteFixture {
   }
 
   core::RedisServer server_;
-  core::ManualClock clock_;
   core::CapturedLog log_;
   const Key key_ = key_of("read notes.txt");
   const std::string meta_ = name_of(key_, "meta");
