@@ -27,10 +27,9 @@ TYPED_SOURCES = [
     "demo",
     "tests/e2e",
     "tests/abi/contract.py",
+    "tests/docs",
     "tests/reference",
-    "bench/bench_cascade.py",
-    "bench/bench_python.py",
-    "bench/bench_tool_cache.py",
+    "bench",
     "scripts/run_tests.py",
     "scripts/tidy.py",
 ]

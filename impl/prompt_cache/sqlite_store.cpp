@@ -87,14 +87,9 @@ bool SqliteStore::shares_wal_index() const {
 
 core::SqliteFailure SqliteStore::in_place() {
   const core::FilesAtPath now = files_.look();
-  if (now.database.kind == core::FileKind::kAbsent) {
-    return {core::SqliteTrouble::kReplaced, "the database is gone"};
+  if (core::SqliteFailure failure = core::still_in_place(opened_, now); failure.failed()) {
+    return failure;
   }
-  const bool same = now.database.identity == opened_.database.identity &&
-                    now.wal.identity == opened_.wal.identity &&
-                    now.shm.identity == opened_.shm.identity;
-  if (!same)
-    return {core::SqliteTrouble::kReplaced, "the database's files were removed or replaced"};
   std::uint64_t largest = largest_seen_.load(std::memory_order_relaxed);
   // Nothing that we do makes the file smaller. Opened again it shows whether it is still sound.
   if (now.database.size < largest)

@@ -414,8 +414,8 @@ class Table:
             needed = {"kind": "http", "url": "https://cache.example", "token": "t"}
             return {"remote": {**needed, **members}}
         if self.heading == "remote in Redis":
-            needed = {"kind": "redis", "urls": ["redis://cache.example"], "key": "k" * 16}
-            return {"remote": {**needed, **members}}
+            shared = {"kind": "redis", "urls": ["redis://cache.example"], "key": "k" * 16}
+            return {"remote": {**shared, **members}}
         if self.heading == "transcripts":
             return {"transcripts": members}
         if self.heading in FLEET:

@@ -22,7 +22,9 @@ Machine = Callable[..., Cache]
 @pytest.fixture
 def server(reference: Peer, tmp_path: Path) -> str:
     """Its URL. It runs in the reference's process, which is a client of it as well."""
-    users = [{"token": token, "user": user} for user, token in TOKENS.items()]
+    users: list[dict[str, object]] = [
+        {"token": token, "user": user} for user, token in TOKENS.items()
+    ]
     users.append({"token": "token of carol", "user": "carol", "quota": QUOTA})
     return str(reference.ask("serve", store=str(tmp_path / "server"), users=users)["is"])
 
