@@ -25,6 +25,8 @@ constexpr std::size_t kLockBytesBegin = 120;
 constexpr std::size_t kLockBytesEnd = 128;
 constexpr std::int64_t kDeadManSwitch = 128;
 constexpr int kWriteLock = 0;
+// A WAL of 4 million pages. Whoever wants more believes garbage.
+constexpr std::size_t kMaxRegions = 1024;
 // What SQLite cuts the file to: less than a header, and recognisable.
 constexpr off_t kResetBytes = 3;
 
@@ -126,6 +128,14 @@ int WalIndex::add_region(bool extend, bool* added) {
   return SQLITE_OK;
 }
 
+// SQLite needs one more than there are, never two: it got the number from a header that somebody
+// else wrote to, which it takes unchecked when it rolls back.
+bool WalIndex::skips_regions(std::size_t region) const {
+  struct stat status {};
+  if (region <= regions_.size() || ::fstat(file_.get(), &status) != 0) return false;
+  return static_cast<std::uint64_t>(status.st_size) < region * kRegionBytes;
+}
+
 int WalIndex::map(int region, int region_bytes, bool extend, void volatile** out) noexcept {
   *out = nullptr;
   if (broken_ || region < 0 || region_bytes != static_cast<int>(kRegionBytes)) {
@@ -137,6 +147,10 @@ int WalIndex::map(int region, int region_bytes, bool extend, void volatile** out
       if (rc != SQLITE_OK) return rc;
     }
     const auto index = static_cast<std::size_t>(region);
+    if (index >= kMaxRegions || (extend && skips_regions(index))) {
+      give_up();
+      return SQLITE_IOERR_SHMMAP;
+    }
     while (regions_.size() <= index) {
       bool added = false;
       const int rc = add_region(extend, &added);

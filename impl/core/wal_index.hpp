@@ -64,6 +64,7 @@ class WalIndex {
 
   int attach();
   int add_region(bool extend, bool* added);
+  [[nodiscard]] bool skips_regions(std::size_t region) const;
   bool extend_to(std::uint64_t bytes);
   bool read_region(std::size_t region);
   bool reload_header();

@@ -148,6 +148,41 @@ TEST(SqliteVfsTest, AWalIndexThatIsCutShortIsAnErrorAndNotASignal) {
   EXPECT_EQ(again.row("SELECT min(n), max(n) FROM counters"), (std::vector<std::int64_t>{5, 5}));
 }
 
+// SQLite takes the header as it stands when it rolls back, and asks for the part of the wal-index
+// that the header's last frame would be in: with 0xffffffff for one, that is 17 GB away.
+TEST(SqliteVfsTest, AGarbledWalIndexTakesNeitherMemoryNorDisk) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "garbled.db";
+  make_counters(path);
+  CounterConnection reader(path, true);
+  core::SqliteConnection writer;
+  ASSERT_FALSE(writer.open(path, 1024).failed());
+  ASSERT_EQ(writer.execute("UPDATE counters SET n = n + 1"), SQLITE_OK);
+  ASSERT_TRUE(reader.execute("BEGIN; SELECT * FROM counters"));
+  // Everything is in the database, and the reader keeps the WAL from beginning anew: so that the
+  // writer looks at the header once more in the middle of its transaction.
+  ASSERT_EQ(writer.execute("PRAGMA wal_checkpoint(PASSIVE)"), SQLITE_OK);
+  ASSERT_EQ(writer.execute("BEGIN IMMEDIATE; UPDATE counters SET n = n + 1"), SQLITE_OK);
+  {
+    std::fstream file(path + "-shm", std::ios::binary | std::ios::in | std::ios::out);
+    // 200 parts of the wal-index away, and 10 MB: enough to be seen.
+    const std::uint32_t last_frame = 200 * 4096;
+    file.seekp(16);
+    file.write(reinterpret_cast<const char*>(&last_frame), sizeof last_frame);
+    file.seekp(48 + 16);
+    file.write(reinterpret_cast<const char*>(&last_frame), sizeof last_frame);
+  }
+  {
+    const core::BoundedWaits bounded(1000);
+    EXPECT_NE(writer.execute("COMMIT"), SQLITE_OK);
+    writer.execute("ROLLBACK");
+  }
+  EXPECT_LE(std::filesystem::file_size(path + "-shm"), 2 * 32768U);
+  reader.execute("COMMIT");
+  CounterConnection again(path, true);
+  EXPECT_EQ(again.row("SELECT min(n), max(n) FROM counters"), (std::vector<std::int64_t>{1, 1}));
+}
+
 // A process that dies while it writes leaves a wal-index that says less, or more, than is true.
 TEST(SqliteVfsTest, AWriterKilledInMidTransactionIsUndone) {
   const TemporaryDirectory directory;
