@@ -141,6 +141,17 @@ bool says_done(std::string_view event) {
   return line.substr(0, kData.size()) == kData && core::trim(line.substr(kData.size())) == "[DONE]";
 }
 
+// Whether an event says that a choice has ended: it has a finish_reason that is not null. Inside a
+// text the name's quote would be escaped.
+bool says_finished(std::string_view event) {
+  constexpr std::string_view kName = "finish_reason\"";
+  for (std::size_t at = event.find(kName); at != kNone; at = event.find(kName, at + 1)) {
+    const char value = value_after(event.substr(at + kName.size()));
+    if (value != 0 && value != 'n') return true;
+  }
+  return false;
+}
+
 // Whether a frame's usage is the last one: it comes without choices, or with a finished one.
 // Servers that send usage with every token end with such a frame too.
 bool is_terminal(core::JsonValue frame) {
@@ -239,6 +250,7 @@ class SseFilter final : public ResponseFilter {
     std::size_t end = event_end(bytes, std::max(begin, searched_));
     for (; end != kNone; end = event_end(bytes, end)) {
       if (!edit_event(bytes, begin, end)) break;
+      finished_ = finished_ || says_finished(bytes.substr(begin, end - begin));
       begin = end;
     }
     return begin;
@@ -273,7 +285,7 @@ class SseFilter final : public ResponseFilter {
     if (frame.member("error").exists()) seen_.error_frame = true;
     const core::JsonValue usage = frame.member("usage");
     if (!usage.is_object()) return;
-    const bool terminal = is_terminal(frame);
+    const bool terminal = finished_ || is_terminal(frame);
     pending_ = terminal && judge_.must_wait();
     if (pending_) return;
     edits_.clear();
@@ -309,6 +321,10 @@ class SseFilter final : public ResponseFilter {
   bool pending_ = false;
   std::size_t given_ = 0;
   std::size_t searched_ = 0;  // bytes of the unfinished event known not to end it
+
+  // An event said that a choice has ended: usage behind it is the last, also where it comes beside
+  // a choice that says nothing of an end. OpenRouter sends it so.
+  bool finished_ = false;
 
   std::string edited_;  // output where something was edited, up to `copied_` of the input
   std::size_t copied_ = 0;

@@ -626,6 +626,17 @@ TEST_F(RequestTest, TheTerminalFrameIsClassifiedForAndWritten) {
   EXPECT_EQ(made->result().commit, CommitState::kHandedOver);
 }
 
+TEST_F(RequestTest, UsageInAFrameBehindTheEndOfTheAnswerIsClassifiedForAndCommitted) {
+  auto made = sent();
+  const std::string stream =
+      "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n"
+      "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n" +
+      std::string(kEarlyUsage) + "data: [DONE]\n\n";
+  const std::string out = respond(*made, stream, kStream);
+  EXPECT_NE(out.find("\"cache_creation_input_tokens\":10"), std::string::npos) << out;
+  EXPECT_EQ(made->result().commit, CommitState::kHandedOver);
+}
+
 TEST_F(RequestTest, UsageThatTheClientNeverSawIsNotCommitted) {
   auto made = sent();
   respond(*made, kEarlyUsage, kStream);  // scrubbed, and no terminal frame follows

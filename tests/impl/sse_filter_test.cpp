@@ -319,6 +319,33 @@ TEST(SseFilter, OnlyTheLastUsageIsTerminal) {
   }
 }
 
+// OpenRouter's streams: the choice ends, and the usage comes in a frame behind it whose choice says
+// nothing of an end.
+TEST(SseFilter, UsageBehindTheEndOfAChoiceIsTerminal) {
+  const std::string usage =
+      "data: {\"choices\":[{\"delta\":{},\"finish_reason\":null}],\"usage\":{}}\n\n";
+  const std::vector<std::string_view> ends = {
+      "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}",
+      "{\"choices\": [{\"finish_reason\" : \"length\", \"delta\": {}}]}",
+      "{\"choices\":[{\"finish_reason\":null},{\"finish_reason\":\"stop\"}]}",
+      "{\"choices\":[{\"finish_reason\":null,\"native_finish_reason\":null}]}\n\n"
+      "data: {\"choices\":[{\"finish_reason\":\"stop\",\"native_finish_reason\":\"STOP\"}]}",
+  };
+  for (const std::string_view end : ends) {
+    const std::string stream = usage + "data: " + std::string(end) + "\n\n: wait\n\n" + usage;
+    EXPECT_EQ(filtered(stream).asked, "-t") << end;
+  }
+  const std::vector<std::string_view> others = {
+      "{\"choices\":[{\"finish_reason\":null}]}",
+      "{\"choices\":[{\"delta\":{\"content\":\"\\\"finish_reason\\\":\\\"stop\\\"\"}}]}",
+      "{\"choices\":[{\"delta\":{\"content\":\"finish_reason\"},\"finish_reason\": null}]}",
+      "[DONE]",
+  };
+  for (const std::string_view other : others) {
+    EXPECT_EQ(filtered("data: " + std::string(other) + "\n\n" + usage).asked, "-") << other;
+  }
+}
+
 TEST(SseFilter, EveryUsageOfAStreamIsEdited) {
   const Filtered out = filtered(
       "data: {\"choices\":[{}],\"usage\":{\"cache_discount\":1}}\n\n"
