@@ -360,8 +360,14 @@ Result<std::vector<std::uint32_t>> Classifier::tokenize(const Asked& asked, std:
     return tokenizer_error(TokenizerFault::kOutOfReach, "no time left");
   }
   const std::vector<Segment> segments = asked.digest.segments(first, first + count - 1);
-  return timed(Metrics::TokenizerCall::kTokenize,
-               [&] { return parts_.tokenizer->tokenize(asked.model, segments, asked.patience); });
+  Result<std::vector<std::uint32_t>> cumulative = timed(Metrics::TokenizerCall::kTokenize, [&] {
+    return parts_.tokenizer->tokenize(asked.model, segments, asked.patience);
+  });
+  // With sums that shrink, what lies between two of them would be charged twice.
+  if (cumulative && !std::is_sorted(cumulative->begin(), cumulative->end())) {
+    return tokenizer_error(TokenizerFault::kBadAnswer, "its cumulative counts shrink");
+  }
+  return cumulative;
 }
 
 Outcome Classifier::skip(Metrics::Skip reason, bool degraded) {

@@ -174,11 +174,11 @@ TEST_F(ExactTest, WhatTheTemplateRefusesIsEstimatedOverAllTexts) {
 
 TEST_F(ExactTest, WithoutAnEstimateTheSpanBelongsToTheNextCount) {
   host.render = [](std::span<const Prefix>) { return RenderCounts{500, {{}, 200}}; };
-  for (const bool fails : {true, false}) {
-    host.tokenize = [fails](std::span<const Segment>) -> core::Result<std::vector<std::uint32_t>> {
-      if (fails) return broken("busy");
-      return std::vector<std::uint32_t>{1, 2};
-    };
+  const core::Result<std::vector<std::uint32_t>> answers[] = {
+      broken("busy"), std::vector<std::uint32_t>{1, 2},
+      std::vector<std::uint32_t>{10, 20, 15, 30, 40}};
+  for (const auto& answer : answers) {
+    host.tokenize = [&answer](std::span<const Segment>) { return answer; };
     const Outcome outcome = classify_sent();
     EXPECT_EQ(outcome.usage, (CacheUsage{0, 0, 200, 0}));
     ASSERT_EQ(outcome.commit.writes.size(), 1U);
