@@ -431,9 +431,11 @@ RequestResult Request::result() const {
   result.had_markers = had_markers_;
   result.commit = commit_;
   result.seen = seen();
+  // Once it is over, counts that went into no usage are not to be charged for.
+  const bool may_count = stage_ != Stage::kDone || (!cache_->config().inject && result.seen.usage);
   if (injected_) {
     result.usage = result.seen.written;
-  } else if (outcome_.active) {
+  } else if (outcome_.active && may_count) {
     result.usage = capped(outcome_.usage, result.seen.prompt_tokens);
   }
   return result;

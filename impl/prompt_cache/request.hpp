@@ -54,7 +54,9 @@ struct RequestResult {
   bool had_markers = false;
   CommitState commit = CommitState::kOpen;
   UsageSeen seen;
-  CacheUsage usage;  // as written into the response, or as it would have been with "inject" on
+  // As written into the response, or as it would have been with "inject" on; before its end, as far
+  // as it is known.
+  CacheUsage usage;
 };
 
 // One thread at a time.

@@ -779,7 +779,9 @@ enum {
   SATCHEL_COMMIT_DROPPED = 7 /* the index took nothing: see the log */
 };
 
-/* What became of a request. Token counts are those written into the usage. */
+/* What became of a request. Token counts are those written into the usage, or with
+ * "inject" off those that would have been; before its end, as far as they are known. A
+ * request that ended or was aborted without usage has none: nobody was told of any. */
 typedef struct satchel_request_result {
   size_t struct_size;
   int32_t classified;  /* 1 once classification has ended and was asked for its answer */

@@ -637,6 +637,45 @@ TEST_F(RequestTest, UsageInAFrameBehindTheEndOfTheAnswerIsClassifiedForAndCommit
   EXPECT_EQ(made->result().commit, CommitState::kHandedOver);
 }
 
+TEST_F(RequestTest, CountsThatNobodyWasToldAreNoneOnceItIsOver) {
+  const CacheUsage created{0, 10, 0, 0};
+  for (const bool inject : {true, false}) {
+    forget_cache();
+    config_text = std::string(R"({"inject":)") + (inject ? "true" : "false") +
+                  R"(,"models":{"*":{"min_prefix_tokens":1}}})";
+    const auto classified = [&] {
+      auto made = sent();
+      EXPECT_TRUE(made->classify());
+      EXPECT_EQ(made->result().usage, created);  // as far as is known by now
+      return made;
+    };
+    auto without_usage = classified();
+    respond(*without_usage, R"({"id":"x"})");
+    EXPECT_EQ(without_usage->result().usage, CacheUsage{});
+    auto refused = classified();
+    respond(*refused, R"({"error":{}})", {500});
+    EXPECT_EQ(refused->result().usage, CacheUsage{});
+    auto compressed = classified();
+    respond(*compressed, "\x1f\x8b", {200, "application/json", "gzip"});
+    EXPECT_EQ(compressed->result().usage, CacheUsage{});
+    auto left = classified();
+    left->abort();
+    EXPECT_EQ(left->result().usage, CacheUsage{});
+
+    auto told = classified();
+    EXPECT_TRUE(told->response(200, "text/event-stream", ""));
+    EXPECT_TRUE(told->write(kTerminalFrame));
+    told->abort();
+    EXPECT_EQ(told->result().usage, created);
+  }
+  // Scrubbed, and no terminal frame follows.
+  forget_cache();
+  config_text = R"({"models":{"*":{"min_prefix_tokens":1}}})";
+  auto early = sent();
+  respond(*early, kEarlyUsage, kStream);
+  EXPECT_EQ(early->result().usage, CacheUsage{});
+}
+
 TEST_F(RequestTest, UsageThatTheClientNeverSawIsNotCommitted) {
   auto made = sent();
   respond(*made, kEarlyUsage, kStream);  // scrubbed, and no terminal frame follows
