@@ -362,9 +362,8 @@ void Request::decide_commit() {
 void Request::abort() {
   if (stage_ == Stage::kDone) return;
   // A client that has "[DONE]" has everything, and some close at once instead of waiting for the
-  // end of the connection: that is how their responses end.
-  if (stage_ == Stage::kResponding && seen().done && seen().usage &&
-      (!no_wait_ || answer_is_there())) {
+  // end of the connection: that is how their responses end. Nobody is asked for that any more.
+  if (stage_ == Stage::kResponding && seen().done && seen().usage && answer_is_there()) {
     return finish();
   }
   if (stage_ != Stage::kNew) count_abort();

@@ -223,6 +223,27 @@ TEST_F(ClassificationTest, AnAbortDoesNotWaitForACallback) {
   EXPECT_EQ(endings.all().size(), 1U);
 }
 
+TEST_F(ClassificationTest, NorDoesOneBehindAStreamThatSaidItIsDone) {
+  for (const bool started : {true, false}) {
+    Endings endings;
+    auto made = streaming();
+    if (started) {
+      ASSERT_TRUE(made->classify_start(endings.done()));
+      gate.await_inside(1);
+    }
+    // Usage that nobody waited for, for its choice never ends.
+    taken(made->write("data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":50}}\n\n"));
+    taken(made->write(kDone));
+    made->abort();
+    EXPECT_EQ(endings.all(), std::vector(started ? 1U : 0U, End::kAbandoned));
+    EXPECT_FALSE(made->result().classified);
+    EXPECT_EQ(made->result().commit, CommitState::kVetoAborted);
+    made.reset();
+    gate.open();
+  }
+  EXPECT_EQ(written(), 0U);
+}
+
 TEST_F(ClassificationTest, ARequestThatIsFreedHasAbortedItsClassification) {
   Endings endings;
   auto made = streaming();
