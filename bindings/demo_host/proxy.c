@@ -23,13 +23,20 @@ enum {
 /* ---------------------------------------------------------------------------- the request's head
  */
 
-/* "http://host/path" is the same to us as "/path". */
-static const char* origin_form(const char* target) {
-  if (strncasecmp(target, "http://", 7) != 0 && strncasecmp(target, "https://", 8) != 0) {
-    return target;
-  }
-  const char* path = strchr(strstr(target, "://") + 3, '/');
-  return path != NULL ? path : "/";
+/* "http://host/path" is the same to us as "/path", and "http://host?query" as "/?query". */
+static char* origin_form(const char* target) {
+  bool is_absolute =
+      strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0;
+  if (!is_absolute) return strdup(target);
+  const char* host = strstr(target, "://") + 3;
+  const char* rest = host + strcspn(host, "/?#"); /* a slash in a query begins no path */
+  size_t len = strlen(rest);
+  char* origin = malloc(len + 2);
+  if (origin == NULL) return NULL;
+  size_t slash = *rest == '/' ? 0 : 1;
+  origin[0] = '/';
+  memcpy(origin + slash, rest, len + 1);
+  return origin;
 }
 
 /* The request line is there. libmicrohttpd shows the target as it came only here; what it passes
@@ -39,7 +46,7 @@ static void* on_target(void* context, const char* target, struct MHD_Connection*
   if (exchange == NULL) return NULL;
   exchange->host = context;
   exchange->connection = connection;
-  exchange->target = strdup(origin_form(target));
+  exchange->target = origin_form(target);
   clock_gettime(CLOCK_MONOTONIC, &exchange->began);
   if (exchange->target != NULL) return exchange;
   free(exchange);

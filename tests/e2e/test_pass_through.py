@@ -75,6 +75,21 @@ def test_targets_arrive_as_they_are(memory_host: Host, upstream: Upstream, targe
     assert upstream.requests()[-1]["target"] == target
 
 
+@pytest.mark.parametrize(
+    ("target", "arrives"),
+    [
+        ("http://a-host:80/v1/files?x=http://b/c", "/v1/files?x=http://b/c"),
+        ("HTTPS://a-host", "/"),
+        ("http://a-host?of=/metrics", "/?of=/metrics"),
+    ],
+)
+def test_a_target_with_a_host_is_the_same_without(
+    memory_host: Host, upstream: Upstream, target: str, arrives: str
+) -> None:
+    wire.exchange(memory_host.port, wire.request("GET", target))
+    assert upstream.requests()[-1]["target"] == arrives
+
+
 def test_an_upstream_below_a_path(start_host: StartHost, upstream: Upstream) -> None:
     host = start_host(upstream_url=upstream.url + "/tenant/7")
     assert wire.exchange(host.port, wire.request("GET", "/v1/models?a=b")).status == 200
