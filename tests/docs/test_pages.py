@@ -186,6 +186,14 @@ def anchors_of(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_row_belongs_to_a_table(page: Path) -> None:
+    # One behind a blank line is shown as text.
+    tables = re.findall(r"(?:^\|.*\n?)+", prose_of(page), re.M)
+    headless = [table for table in tables if not re.match(r".*\n\|(?: ?:?-+:? ?\|)+\n", table)]
+    assert headless == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", prose_of(page)):
