@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._core import UsageTuple
     from ._prompt_cache import LogLevel
 
+_FURTHEST_NS = 2**63 - 1
+
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
 
@@ -169,8 +171,8 @@ class Cascade(Opened["_core.Cascade"]):
         """
         report: dict[str, Any] = json.loads(
             self._core.report(
-                0 if since is None else unix_ns_of(since, "since"),
-                0 if until is None else unix_ns_of(until, "until"),
+                _bound(since, "since"),
+                _bound(until, "until"),
                 _offset_seconds(utc_offset, until),
             )
         )
@@ -206,6 +208,13 @@ def _settle(
     else:
         assert found is not None
         answer.set_result(found)
+
+
+def _bound(time: datetime | None, name: str) -> int:
+    if time is None:
+        return 0
+    # Nanoseconds reach from 1677 to 2262 only, and their 0 means that there is no bound.
+    return max(-_FURTHEST_NS, min(unix_ns_of(time, name), _FURTHEST_NS)) or 1
 
 
 def _offset_seconds(offset: timedelta | tzinfo | None, until: datetime | None) -> int:

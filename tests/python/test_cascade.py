@@ -400,6 +400,20 @@ def test_a_report_takes_times_that_know_their_zone(tmp_path: Path) -> None:
             cascade.report(utc_offset=timedelta(hours=20))
 
 
+def test_a_report_takes_any_time(tmp_path: Path) -> None:
+    first, last = (time.replace(tzinfo=timezone.utc) for time in (datetime.min, datetime.max))
+    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    write_transcript(tmp_path / "claude", (NOW, "opus", 1))
+
+    with open_cascade(tmp_path) as cascade:
+
+        def messages(**bounds: datetime) -> int:
+            return int(cascade.report(**bounds)["total"]["messages"])
+
+        assert messages(since=first, until=last) == messages(since=epoch) == 1
+        assert messages(since=last) == messages(until=first) == messages(until=epoch) == 0
+
+
 def test_a_report_of_nothing(tmp_path: Path) -> None:
     with open_cascade(tmp_path) as cascade, pytest.raises(satchel.UsageUnavailable) as caught:
         cascade.report()

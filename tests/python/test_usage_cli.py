@@ -631,6 +631,7 @@ def test_a_report_of_a_range(used: Account) -> None:
     assert messages("--since", "2026-04-10", "--until", "2026-04-10") == 3
     assert messages("--until", "2026-04-10T23:00") == 2
     assert messages("--since", "1h") == 0
+    assert messages("--since", "0001-01-02", "--until", "9998-01-01") == 4
 
 
 def test_a_report_of_nothing(account: Account) -> None:
