@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn, Union
@@ -137,6 +138,7 @@ class Request:
         "__weakref__",
         "_cache",
         "_classification",
+        "_classified_in",
         "_core",
         "_ended",
         "_method",
@@ -152,6 +154,7 @@ class Request:
         self._ended = False
         self._result: RequestResult | None = None
         self._classification: Future[None] | None = None
+        self._classified_in = 0  # the process whose threads settle that future
 
     def body(self, data: Buffer) -> Forward | None:
         """Takes the whole body and says what to send upstream.
@@ -206,6 +209,7 @@ class Request:
 
         self._core.classify_start(done)
         self._classification = ended
+        self._classified_in = os.getpid()
 
     async def classify_async(self) -> None:
         """Waits, without blocking the event loop, until classification has ended.
@@ -217,8 +221,8 @@ class Request:
         """
         import asyncio
 
-        if self._classification is None:
-            self.classify_start()
+        if self._classification is None or self._classified_in != os.getpid():
+            self.classify_start()  # in the child of a fork ClosedError; nobody would wake it
         assert self._classification is not None
         await asyncio.wrap_future(self._classification)
 

@@ -247,6 +247,33 @@ def test_a_child_does_not_wait_for_the_threads_of_its_parent() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed: True\n", "")
 
 
+def test_a_child_does_not_await_what_its_parent_started() -> None:
+    done = run_python(
+        """
+        import asyncio
+
+        go_on = threading.Event()
+        cache = satchel.PromptCache(CONFIG, principals=lambda key: go_on.wait() and key)
+        request = begin(cache)
+        request.body(chat_body())
+        request.classify_start()
+        child = os.fork()
+        if child == 0:
+            try:
+                asyncio.run(asyncio.wait_for(request.classify_async(), 30))
+            except satchel.ClosedError:
+                os._exit(3)
+            os._exit(4)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        go_on.set()
+        asyncio.run(request.classify_async())
+        request.close()
+        cache.close()
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
 def test_a_child_process_opens_its_own() -> None:
     done = run_python(
         """
