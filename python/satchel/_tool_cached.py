@@ -13,6 +13,7 @@ import inspect
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union, cast
@@ -34,6 +35,9 @@ Roots = Union[Callable[..., "Iterable[Path | RootLike]"], "Iterable[Path | RootL
 _SIGNATURE = b"\xef\xbb\xbf"
 _BYTES_ALL_THE_SAME = _SIGNATURE + b"\xff"
 _SUMMARY = 120
+# Two surrogates that JSON writes as it writes the one character that they are in UTF-16.
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_ODD_NAME = re.compile(rf"\A\$|{_PAIR.pattern}")
 
 
 def payload_of(value: object) -> bytes:
@@ -64,8 +68,12 @@ def spelled(value: object) -> Any:
     Raises:
         TypeError: There is no spelling for it.
     """
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        if _PAIR.search(value) is None:
+            return value
+        return {"$str": value.encode("utf-8", "surrogatepass").hex()}
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -79,7 +87,7 @@ def spelled(value: object) -> Any:
     if isinstance(value, (set, frozenset)):
         return {"$set": sorted(map(_dumped, value))}
     if isinstance(value, Mapping):
-        if all(isinstance(name, str) and not name.startswith("$") for name in value):
+        if all(isinstance(name, str) and _ODD_NAME.search(name) is None for name in value):
             return {name: spelled(item) for name, item in value.items()}
         return {"$map": sorted([_dumped(name), spelled(item)] for name, item in value.items())}
     raise TypeError(

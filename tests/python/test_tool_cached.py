@@ -178,6 +178,7 @@ def test_spellings_tell_values_apart() -> None:
         None, True, 1, 1.0, -0.0, 0.0, 0, 2**80, float("nan"), math.inf, -math.inf,
         "1", b"1", "", b"", [], [[]], {}, {"a": 1}, {"a": "1"}, {"$bytes": "31"}, {1: 2}, {"1": 2},
         {b"1": 2}, {1}, {"1"}, ["a", 1], {"$set": []}, set(), "\ud800", {"b": 1, "a": 2},
+        "\U0001f600", "\ud83d\ude00", {"\U0001f600": 1}, {"\ud83d\ude00": 1},
     ]  # fmt: skip
     texts = [json.dumps(spelled(value), sort_keys=True, allow_nan=False) for value in values]
     assert len(set(texts)) == len(values)
