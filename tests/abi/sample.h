@@ -9,7 +9,9 @@
 
 /* Every model takes part and any prefix is long enough. */
 #define SAMPLE_MODELS "\"models\":{\"*\":{\"enabled\":true,\"min_prefix_tokens\":1}}"
-#define SAMPLE_CONFIG "{" SAMPLE_MODELS "}"
+/* A busy machine may take its time. */
+#define SAMPLE_PATIENCE "\"classify_deadline_ms\":30000,"
+#define SAMPLE_CONFIG "{" SAMPLE_PATIENCE SAMPLE_MODELS "}"
 
 /* 64 bytes: sixteen tokens of the byte estimate. */
 #define SAMPLE_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -131,9 +133,10 @@ static inline void sample_remove_directory(char* path) {
 static inline satchel_status sample_open_sqlite(satchel_library* library, const char* directory,
                                                 satchel_prompt_cache** out, satchel_error* error) {
   char config[512];
-  const int len =
-      snprintf(config, sizeof config,
-               "{\"index\":{\"kind\":\"sqlite\",\"path\":\"%s\"}," SAMPLE_MODELS "}", directory);
+  const int len = snprintf(
+      config, sizeof config,
+      "{\"index\":{\"kind\":\"sqlite\",\"path\":\"%s\"}," SAMPLE_PATIENCE SAMPLE_MODELS "}",
+      directory);
   return satchel_prompt_cache_open(library, NULL, config, (size_t)len, out, error);
 }
 
