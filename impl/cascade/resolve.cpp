@@ -193,9 +193,13 @@ Usage after_fetch(ResolveParts& parts, const Known& known, const Fetched& fetche
 // Steps 1 to 3. nullopt: the endpoint is to be asked.
 std::optional<Usage> without_asking(ResolveParts& parts, Known& known, std::int64_t fresh_ns) {
   if (std::optional<Usage> usage = fresh(known, fresh_ns)) return usage;
-  known.lock = parts.lock();
-  if (is_active(known.lock, known.now)) return while_blocked(parts, known);
-  return std::nullopt;
+  const std::optional<Lock> lock = parts.lock();
+  if (!is_active(lock, known.now)) return std::nullopt;
+  // A fetcher writes the cache and then the lock: both may have happened since our look.
+  known = look(parts);
+  known.lock = lock;
+  if (std::optional<Usage> usage = fresh(known, fresh_ns)) return usage;
+  return while_blocked(parts, known);
 }
 
 }  // namespace

@@ -48,11 +48,16 @@ class Script final : public ResolveParts {
   std::optional<TokenCounts> transcript_tokens;
   // What another process has done by the time it is our turn.
   std::optional<CacheEntry> cached_meanwhile;
+  // What another process has written between our look at the cache and that at the lock.
+  std::optional<CacheEntry> cached_between;
   std::vector<std::string> calls;
 
   Timestamp now() override { return {kNow, 500}; }
   std::optional<CacheEntry> cache() override { return cached; }
-  std::optional<Lock> lock() override { return locked; }
+  std::optional<Lock> lock() override {
+    if (cached_between) cached = cached_between;
+    return locked;
+  }
   std::shared_ptr<const Observation> observation() override { return seen; }
   bool wait_for_turn() override {
     calls.emplace_back("turn");
@@ -136,6 +141,18 @@ TEST(Resolve, WhileBlockedStaleDataIsServedAndNobodyIsAsked) {
   const Usage usage = resolve(script, kFresh);
   EXPECT_EQ(usage.source, UsageSource::kStale);
   EXPECT_EQ(usage.error, UsageError::kTimeout);
+  EXPECT_TRUE(script.calls.empty());
+}
+
+// A fetcher writes the cache first and the lock behind it: both may happen between our two looks.
+TEST(Resolve, WhoSeesTheLockOfAFetchSeesItsAnswer) {
+  Script script;
+  script.cached_between = entry_of_age(0);
+  script.locked = Lock{kNow + 180, {}};
+  script.transcript_tokens = TokenCounts{1, 2, 3, 4};
+  const Usage usage = resolve(script, kFresh);
+  EXPECT_EQ(usage.source, UsageSource::kCache);
+  EXPECT_EQ(usage.error, UsageError::kNone);
   EXPECT_TRUE(script.calls.empty());
 }
 
