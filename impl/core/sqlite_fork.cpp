@@ -19,8 +19,28 @@ constexpr std::array kStaticMutexes = {
 std::array<sqlite3_mutex*, kStaticMutexes.size()> mutexes{};
 std::size_t held_around_fork = 0;  // all of them or none; under making_mutex()
 
+// SQLite is one for all copies of this library in a process, and none of its mutexes can be taken
+// twice: the first copy takes them for all, and leaves a VFS of this name for the others to find.
+bool first_of_all_copies() {
+  constexpr const char* kMark = "satchel holds SQLite around fork";
+  static constinit sqlite3_vfs mark{};
+  const sqlite3_vfs* base = sqlite3_vfs_find("unix");
+  sqlite3_mutex* mutex = sqlite3_mutex_alloc(SQLITE_MUTEX_STATIC_APP3);
+  if (base == nullptr || mutex == nullptr) return false;
+  sqlite3_mutex_enter(mutex);
+  bool first = sqlite3_vfs_find(kMark) == nullptr;
+  if (first) {
+    mark = *base;
+    mark.pNext = nullptr;
+    mark.zName = kMark;
+    first = sqlite3_vfs_register(&mark, 0) == SQLITE_OK;
+  }
+  sqlite3_mutex_leave(mutex);
+  return first;
+}
+
 constinit ProcessWide<bool> kept([] {
-  if (sqlite3_threadsafe() == 0) return false;
+  if (sqlite3_threadsafe() == 0 || !first_of_all_copies()) return false;
   for (std::size_t i = 0; i < kStaticMutexes.size(); ++i) {
     mutexes[i] = sqlite3_mutex_alloc(kStaticMutexes[i]);
     if (mutexes[i] == nullptr) return false;

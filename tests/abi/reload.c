@@ -3,6 +3,8 @@
  *   abi_reload PATH_OF_LIBSATCHEL */
 #include <dirent.h>
 #include <dlfcn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /* The sanitizers bring their own allocator, and report leaks themselves. */
@@ -206,8 +208,25 @@ static void a_thousand_times(const char* path) {
   sample_remove_directory(directory);
 }
 
+/* Both keep SQLite in order around a fork, and there is one SQLite for both. */
+static void fork_with_both(const struct copy* first, const struct copy* second,
+                           const char* directory) {
+  int status = -1;
+  pid_t child = 0;
+  alarm(60);
+  child = fork();
+  if (child == 0) {
+    alarm(60);
+    use_the_tools(first, directory, 3);
+    use_the_tools(second, directory, 4);
+    _exit(check_failures != 0);
+  }
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  alarm(0);
+}
+
 static void two_copies_at_once(const char* path) {
-  char* directory = sample_directory();
+  char* directory = tool_directory();
   char other_path[256];
   char command[1024];
   struct copy first;
@@ -226,6 +245,9 @@ static void two_copies_at_once(const char* path) {
   CHECK(first.satchel_open(NULL, NULL, 0, &library, NULL) == SATCHEL_OK);
   CHECK(second.satchel_close(&library) == SATCHEL_ERR_HANDLE);
   CHECK(first.satchel_close(&library) == SATCHEL_OK);
+  use_the_tools(&first, directory, 1);
+  use_the_tools(&second, directory, 2);
+  fork_with_both(&first, &second, directory);
   CHECK(dlclose(second.file) == 0);
   use(&first, SAMPLE_CONFIG);
   CHECK(dlclose(first.file) == 0);
