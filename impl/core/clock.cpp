@@ -22,7 +22,7 @@ class SystemClock final : public Clock {
 // Never destroyed: threads may look at it while the process ends.
 union Kept {
   constexpr Kept() : clock() {}
-  constexpr ~Kept() {}
+  constexpr ~Kept() {}  // NOLINT(modernize-use-equals-default): that would be none at all
   SystemClock clock;
 };
 

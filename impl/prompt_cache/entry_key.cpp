@@ -25,14 +25,12 @@ void add_with_length(core::Sha256& sha, std::string_view text) {
 class KeptSha256 {
  public:
   std::unique_ptr<core::Sha256> take() {
-    std::unique_ptr<core::Sha256> kept(kept_.exchange(nullptr, std::memory_order_acquire));
-    return kept != nullptr ? std::move(kept) : std::make_unique<core::Sha256>();
+    core::Sha256* sha = kept_.exchange(nullptr, std::memory_order_acquire);
+    if (sha == nullptr) return std::make_unique<core::Sha256>();
+    return std::unique_ptr<core::Sha256>(sha);
   }
   void give_back(std::unique_ptr<core::Sha256> sha) {
-    core::Sha256* none = nullptr;
-    if (kept_.compare_exchange_strong(none, sha.get(), std::memory_order_release)) {
-      static_cast<void>(sha.release());
-    }
+    delete kept_.exchange(sha.release(), std::memory_order_acq_rel);
   }
 
  private:
