@@ -21,12 +21,11 @@ struct Known {
   Timestamp now;
   std::optional<CacheEntry> cache;
   std::shared_ptr<const Observation> observation;
-  std::optional<Lock> lock;
 
   [[nodiscard]] bool has_data() const { return cache && cache->data != nullptr; }
 };
 
-// The lock is read by whoever needs it: a fresh cache answers without.
+// Not the lock: a fresh cache answers without.
 Known look(ResolveParts& parts) {
   Known known;
   known.cache = parts.cache();
@@ -135,9 +134,8 @@ bool is_active(const std::optional<Lock>& lock, Timestamp now) {
 }
 
 // Step 3: somebody is told to wait, so all of us do. Never reaches credentials or the endpoint.
-Usage while_blocked(ResolveParts& parts, const Known& known) {
-  const UsageError lock_error =
-      known.lock->error ? usage_error_from_file(*known.lock->error) : UsageError::kNone;
+Usage while_blocked(ResolveParts& parts, const Known& known, const Lock& lock) {
+  const UsageError lock_error = lock.error ? usage_error_from_file(*lock.error) : UsageError::kNone;
   // Behind a refusal usage would go on growing while the numbers never move.
   if (!is_refusal(lock_error)) {
     if (std::optional<Usage> usage = stale(known, lock_error)) return *usage;
@@ -145,7 +143,7 @@ Usage while_blocked(ResolveParts& parts, const Known& known) {
   if (known.cache && known.cache->error_code) {
     return transcripts_or(parts, known, usage_error_from_file(*known.cache->error_code));
   }
-  return transcripts_or(parts, known, known.lock->error ? lock_error : UsageError::kRateLimited);
+  return transcripts_or(parts, known, lock.error ? lock_error : UsageError::kRateLimited);
 }
 
 std::int64_t backoff_s(const Fetched& fetched) {
@@ -197,9 +195,8 @@ std::optional<Usage> without_asking(ResolveParts& parts, Known& known, std::int6
   if (!is_active(lock, known.now)) return std::nullopt;
   // A fetcher writes the cache and then the lock: both may have happened since our look.
   known = look(parts);
-  known.lock = lock;
   if (std::optional<Usage> usage = fresh(known, fresh_ns)) return usage;
-  return while_blocked(parts, known);
+  return while_blocked(parts, known, *lock);
 }
 
 }  // namespace

@@ -120,23 +120,23 @@ def check_symbols(contract: Contract, library: Path) -> list[str]:
     return problems
 
 
+def imported(file: Path) -> set[str]:
+    """Dynamic symbols that a library or program takes from others."""
+    listing = subprocess.run(
+        ["nm", "--dynamic", "--undefined-only", file], check=True, capture_output=True, text=True
+    ).stdout
+    return {line.split()[-1].partition("@")[0] for line in listing.splitlines()}
+
+
 def check_fork(_contract: Contract, library: Path) -> list[str]:
     """Statics inside functions, and std::call_once, show in what the library imports."""
-    listing = subprocess.run(
-        ["nm", "--dynamic", "--undefined-only", library], check=True, capture_output=True, text=True
-    ).stdout
-    imported = {line.split()[-1].partition("@")[0] for line in listing.splitlines()}
-    unsafe = sorted(imported & {"__cxa_guard_acquire", "pthread_once", "__once_proxy"})
+    unsafe = sorted(imported(library) & {"__cxa_guard_acquire", "pthread_once", "__once_proxy"})
     return [f"would hang in a child forked meanwhile: {name}" for name in unsafe]
 
 
 def check_calls(contract: Contract, program: Path) -> list[str]:
     """A program that says it uses everything leaves no function out."""
-    listing = subprocess.run(
-        ["nm", "--undefined-only", program], check=True, capture_output=True, text=True
-    ).stdout
-    called = {line.split()[-1].partition("@")[0] for line in listing.splitlines()}
-    missing = sorted(set(contract.functions) - called)
+    missing = sorted(set(contract.functions) - imported(program))
     return [f"not called by {program.name}: {name}" for name in missing]
 
 
