@@ -1,4 +1,5 @@
-// A cache that everybody takes part in, requests to it, and responses that run through them.
+// A cache that everybody takes part in, requests to it, and responses that run through them. In a
+// namespace of its own: the tests of classification have other bodies under the same names.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,7 +15,7 @@
 #include "prompt_cache/request.hpp"
 #include "surroundings.hpp"
 
-namespace satchel::prompt_cache {
+namespace satchel::prompt_cache::request_fixture {
 
 inline constexpr std::string_view kTarget = "/v1/chat/completions";
 
@@ -111,4 +112,4 @@ inline std::uint64_t usage_number(std::string_view answer, std::string_view name
   return value;
 }
 
-}  // namespace satchel::prompt_cache
+}  // namespace satchel::prompt_cache::request_fixture

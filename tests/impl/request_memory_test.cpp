@@ -5,6 +5,8 @@
 namespace satchel::prompt_cache {
 namespace {
 
+using namespace request_fixture;
+
 // Whatever allocation fails: an error or an uncached request, never a crash, a leak, or a clean end
 // of a response that lost bytes.
 TEST_F(RequestTest, EveryAllocationMayFail) {

@@ -4,6 +4,7 @@
 namespace satchel::prompt_cache {
 namespace {
 
+using namespace request_fixture;
 using core::Status;
 
 // --------------------------------------------------------------------------- the response

@@ -4,6 +4,7 @@
 namespace satchel::prompt_cache {
 namespace {
 
+using namespace request_fixture;
 using core::Status;
 using std::string_view_literals::operator""sv;
 
